@@ -1,0 +1,169 @@
+/** Builds the HTTP application out of services. Never listens; reads nothing from the environment. */
+import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import underPressure from '@fastify/under-pressure'
+import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
+import type { Registry } from 'prom-client'
+import { DomainError } from './domain/errors.js'
+import { handleError, problemOf, sendProblem } from './http/errors.js'
+import { registerJsonBody } from './http/json-body.js'
+import { registerMeasure } from './http/measure.js'
+import { watchMethods } from './http/methods.js'
+import { registerOpenApi } from './http/openapi.js'
+import { eventRoutes } from './http/routes/events.js'
+import { healthRoutes } from './http/routes/health.js'
+import { replayRoutes } from './http/routes/replay.js'
+import { snapshotRoutes } from './http/routes/snapshots.js'
+import { statsRoutes } from './http/routes/stats.js'
+import type { EventService } from './services/events.js'
+import type { HealthService } from './services/health.js'
+import type { ReplayService } from './services/replay.js'
+import type { SnapshotService } from './services/snapshots.js'
+import type { StatisticsService } from './services/statistics.js'
+
+export type Services = {
+  events: EventService
+  replay: ReplayService
+  snapshots: SnapshotService
+  statistics: StatisticsService
+  health: HealthService
+}
+
+export type AppParts = {
+  services: Services
+  /** names the rules of folding; part of entity tags */
+  fingerprint: string
+  register: Registry
+  bodyBytesMax: number
+  /** longest time from the first byte of a request to the last of the answer's head, ms */
+  requestTimeoutMs: number
+  logger: FastifyBaseLogger | false
+}
+
+/** Longest wait for all headers of a request, ms: less is needed by nobody honest. */
+const HEADERS_TIMEOUT_MS = 5000
+/** Event-loop delay beyond which requests are refused, ms. */
+const LOOP_DELAY_MAX_MS = 1000
+const OPERATIONS = ['/livez', '/readyz', '/metrics']
+
+export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
+  const { services, fingerprint, register } = parts
+  const app = Fastify(serverOptions(parts)).withTypeProvider<TypeBoxTypeProvider>() as unknown as FastifyInstance
+
+  app.setErrorHandler(handleError)
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      reply,
+      { code: 'ROUTE_NOT_FOUND', detail: `There is no route ${request.method} here. /docs lists them all.` },
+      request.url
+    )
+  )
+  registerJsonBody(app)
+  const refuseOtherMethods = watchMethods(app)
+  refuseWhileClosing(app)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  await shedLoad(app)
+  await registerMeasure(app, { register })
+  await registerOpenApi(app)
+
+  await app.register(healthRoutes, { health: services.health })
+  await app.register(eventRoutes, { events: services.events, fingerprint })
+  await app.register(replayRoutes, { replay: services.replay, fingerprint })
+  await app.register(snapshotRoutes, { snapshots: services.snapshots })
+  await app.register(statsRoutes, { statistics: services.statistics })
+  refuseOtherMethods()
+  return app
+}
+
+function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): FastifyHttpOptions<Server> {
+  return {
+    ...(logger ? { loggerInstance: logger } : { logger: false }),
+    // A line per request would cost more than the request; failures are logged by the error handler.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ headers }) => clientRequestId(headers['x-request-id']) ?? randomUUID(),
+    bodyLimit: bodyBytesMax,
+    routerOptions: { maxParamLength: 500 },
+    // A slow body is cut off only when all three are set, and the interval is short (Node checks connections that often).
+    requestTimeout: requestTimeoutMs,
+    http: {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: 500
+    },
+    handlerTimeout: requestTimeoutMs,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    frameworkErrors: (err, request, reply) => handleError(err, request, reply),
+    clientErrorHandler: refuseBrokenRequest,
+    schemaController: { compilersFactory: { buildValidator } }
+  }
+}
+
+/** A body must have the right types; in a URL or header everything is text, so there numbers and lists are read from it. */
+const buildValidator: BuildCompilerFromPool = (schemas) => {
+  const compile = AjvCompiler()
+  const common = { removeAdditional: false, allErrors: false } as const
+  const strict = compile(schemas, { customOptions: { ...common, coerceTypes: false } })
+  const coercing = compile(schemas, { customOptions: { ...common, coerceTypes: 'array' } })
+  // The type speaks of a schema; Fastify hands over the route's definition, which holds it.
+  return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? strict : coercing)(route)
+}
+
+function clientRequestId(header: string | string[] | undefined): string | null {
+  return typeof header === 'string' && /^[\w.:/+=-]{1,128}$/.test(header) ? header : null
+}
+
+function refuseWhileClosing(app: FastifyInstance): void {
+  let closing = false
+  app.addHook('preClose', async () => {
+    closing = true
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    if (!closing || OPERATIONS.includes(request.url)) return
+    reply.header('connection', 'close')
+    throw new DomainError(
+      'SHUTTING_DOWN',
+      'The service is shutting down. Send the request again: another instance will take it.'
+    )
+  })
+}
+
+async function shedLoad(app: FastifyInstance): Promise<void> {
+  await app.register(underPressure, {
+    maxEventLoopDelay: LOOP_DELAY_MAX_MS,
+    pressureHandler: (request) => {
+      if (OPERATIONS.includes(request.url)) return
+      throw new DomainError('OVERLOADED', 'The service is too busy to take requests now. Send the request again later.')
+    }
+  })
+}
+
+/** Answers what Node's HTTP parser gives up on: there is no request yet, so the answer is written by hand. */
+const refuseBrokenRequest: NonNullable<FastifyHttpOptions<Server>['clientErrorHandler']> = (err, socket) => {
+  if (!socket.writable || (err as NodeJS.ErrnoException).code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const body = JSON.stringify(problemOf(brokenRequest(err.code), '/'))
+  socket.end(
+    `HTTP/1.1 ${JSON.parse(body).status} Refused\r\nconnection: close\r\ncontent-type: application/problem+json\r\nx-request-id: ${randomUUID()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  )
+}
+
+function brokenRequest(code: string) {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return {
+        code: 'REQUEST_TIMEOUT',
+        detail: 'The request did not arrive in time. Send it faster or in smaller parts.'
+      } as const
+    case 'HPE_HEADER_OVERFLOW':
+      return { code: 'HEADERS_TOO_LARGE', detail: 'The headers are larger than 16 KiB.' } as const
+    default:
+      return { code: 'MALFORMED_REQUEST', detail: `The request is not valid HTTP (${code}).` } as const
+  }
+}

@@ -1,0 +1,150 @@
+/** The composition root: the only place that builds things and knows them all. */
+import { randomUUID } from 'node:crypto'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { Registry } from 'prom-client'
+import { buildApp } from './app.js'
+import type { Config } from './config.js'
+import { openDb } from './db/client.js'
+import { migrate, readMigrations } from './db/migrate.js'
+import { createCatalog } from './domain/catalog.js'
+import { type Loop, startLoop } from './loop.js'
+import { createMetrics } from './observe/metrics.js'
+import { createAppendQueue, defaultLimits } from './services/append-queue.js'
+import { createEventService } from './services/events.js'
+import { createHealthService } from './services/health.js'
+import { createReplayService } from './services/replay.js'
+import { createSnapshotService } from './services/snapshots.js'
+import { createStatisticsService } from './services/statistics.js'
+import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import { claimIdentity } from './store/identity.js'
+import { rollUpStatistics, selectStoreGauges } from './store/statistics.js'
+import { updatePosition } from './store/workers.js'
+
+export class StartError extends Error {
+  override name = 'StartError'
+}
+
+export type Service = {
+  app: FastifyInstance
+  /** Starts the background work. */
+  start(): void
+  /**
+   * Stops in order: not ready, no new requests, requests in flight answered, append queue drained, background work ended and
+   * its leases given up, connections closed. Can be called once.
+   */
+  stop(): Promise<void>
+}
+
+const ROLL_UP_EVENTS = 10_000
+const HOUR_MS = 3_600_000
+
+/** Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet. */
+export async function compose(
+  config: Config,
+  databaseUrl: string,
+  logger: FastifyBaseLogger | false
+): Promise<Service> {
+  const migrations = await readMigrations()
+  await migrate(databaseUrl, { migrations })
+  const db = openDb(databaseUrl, { poolMax: config.DATABASE_POOL_MAX, prepare: config.DATABASE_PREPARE })
+  const buckets = config.EVENT_BUCKETS
+  try {
+    assertBuckets(buckets, (await claimIdentity(db, buckets)).buckets)
+  } catch (err) {
+    await db.close()
+    throw err
+  }
+
+  const onError = (err: unknown): void => {
+    if (logger) logger.error({ err }, 'background work failed')
+  }
+  const catalog = createCatalog()
+  const register = new Registry()
+  const metrics = createMetrics({
+    register,
+    topAggregates: config.METRICS_TOP_AGGREGATES,
+    topTenants: config.METRICS_TOP_TENANTS,
+    storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
+    onError
+  })
+  const loops: Loop[] = []
+  const workers: Worker[] = []
+  const queue = createAppendQueue({ db, limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 } })
+  const replay = createReplayService({ db, catalog, metrics, buckets })
+  const health = createHealthService({ db, migrations })
+  const events = createEventService({
+    db,
+    queue,
+    catalog,
+    metrics,
+    buckets,
+    eventBytesMax: config.EVENT_BYTES_MAX,
+    onStored: () => {
+      for (const loop of loops) loop.wake()
+    }
+  })
+  const snapshots = createSnapshotService({
+    db,
+    replay,
+    catalog,
+    metrics,
+    buckets,
+    policy: {
+      threshold: config.SNAPSHOT_THRESHOLD,
+      retain: config.RETAIN_SNAPSHOTS,
+      maxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS
+    }
+  })
+  const statistics = createStatisticsService({ db, buckets })
+  const app = await buildApp({
+    services: { events, replay, snapshots, statistics, health },
+    fingerprint: catalog.fingerprint,
+    register,
+    bodyBytesMax: config.BODY_BYTES_MAX,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    logger
+  })
+
+  function work(name: string, bucket: number, intervalMs: number, step: WorkerStep): void {
+    const worker = createWorker({ db, metrics, name, bucket, holder: instance, step })
+    workers.push(worker)
+    loops.push(startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs: 250, onError }))
+  }
+  const instance = randomUUID()
+
+  return {
+    app,
+    start() {
+      for (let bucket = 0; bucket < buckets; bucket++) {
+        work('statistics', bucket, 1000, async (lease) => {
+          const counted = await rollUpStatistics(db, bucket, lease.epoch, ROLL_UP_EVENTS)
+          return { position: lease.position + (counted ?? 0), more: counted === ROLL_UP_EVENTS }
+        })
+        work('snapshots', bucket, 1000, async (lease) => {
+          const position = await snapshots.takeDue(bucket, lease.position)
+          if (position > lease.position) await updatePosition(db, bucket, 'snapshots', lease.epoch, position)
+          return { position, more: position > lease.position }
+        })
+      }
+      work('snapshot-expiry', 0, HOUR_MS, async (lease, signal) => {
+        await snapshots.expire(config.SNAPSHOT_MAX_AGE_DAYS, signal)
+        return { position: lease.position, more: false }
+      })
+    },
+    async stop() {
+      health.leave()
+      await app.close()
+      await queue.close()
+      await Promise.all(loops.map((loop) => loop.stop()))
+      await Promise.allSettled(workers.map((worker) => worker.release()))
+      await db.close()
+    }
+  }
+}
+
+function assertBuckets(asked: number, stored: number): void {
+  if (asked === stored) return
+  throw new StartError(
+    `EVENT_BUCKETS is ${asked}, but this database was set up with ${stored}, which cannot be changed afterwards. Set EVENT_BUCKETS=${stored}.`
+  )
+}

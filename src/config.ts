@@ -1,0 +1,72 @@
+/**
+ * Settings: one schema, from which the type, the defaults, the check and the table in README come. A wrong value stops
+ * the start with a sentence for each, and nothing is opened before all are right.
+ */
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { LARGEST_USERS_MAX } from './store/statistics.js'
+
+const integer = (minimum: number, maximum: number, value: number, description: string) =>
+  Type.Integer({ minimum, maximum, default: value, description })
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const settings = Type.Object({
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description:
+        'PostgreSQL 15 to 18, such as `postgres://user:password@host/database`; absent: an embedded one under DATA_DIR'
+    })
+  ),
+  DATA_DIR: Type.String({ minLength: 1, default: './data', description: 'folder of the embedded PostgreSQL' }),
+  HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'address to listen on' }),
+  PORT: integer(0, 65_535, 3000, 'port to listen on; 0 takes any free one'),
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'least level that is logged: trace, debug, info, warn, error, fatal, silent' }
+  ),
+  EVENT_BUCKETS: integer(1, 1024, 1, 'independent orders the log is split into; fixed at the first start'),
+  SNAPSHOT_THRESHOLD: integer(1, 1_000_000, 100, "events past a user's newest snapshot that make another due"),
+  RETAIN_SNAPSHOTS: integer(1, 1000, 5, 'snapshots of a user that are kept'),
+  SNAPSHOT_MAX_AGE_DAYS: integer(1, 36_500, 90, "age at which snapshots go, but for a user's newest"),
+  BODY_BYTES_MAX: integer(KiB, 64 * MiB, MiB, 'largest body of a request'),
+  EVENT_BYTES_MAX: integer(256, MiB, 64 * KiB, 'largest eventData and metadata of an event together'),
+  METRICS_TOP_AGGREGATES: integer(0, LARGEST_USERS_MAX, 20, 'users shown by id in metrics; the rest is `_other`'),
+  METRICS_TOP_TENANTS: integer(0, 1000, 100, 'tenants shown by id in metrics; the rest is `_other`'),
+  DATABASE_POOL_MAX: integer(2, 1000, 10, 'connections to the database'),
+  DATABASE_PREPARE: Type.Boolean({
+    default: true,
+    description: 'prepared statements; false behind pgbouncer before 1.21'
+  }),
+  REQUEST_TIMEOUT_MS: integer(1000, 600_000, 10_000, 'longest time for a request to arrive and be answered'),
+  SHUTDOWN_TIMEOUT_MS: integer(1000, 600_000, 20_000, 'longest time for a shutdown; then the process ends all the same')
+})
+
+export type Config = Static<typeof settings>
+
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+/** Reads settings from an environment; unset and empty ones get their defaults. Throws ConfigError naming every wrong one. */
+export function loadConfig(env: Record<string, string | undefined>): Readonly<Config> {
+  const given = Object.fromEntries(
+    Object.keys(settings.properties).flatMap((name) => (env[name] ? [[name, env[name]]] : []))
+  )
+  const config = Value.Default(settings, Value.Convert(settings, given))
+  const wrong = [...Value.Errors(settings, config)].map(({ path, schema, message }) => {
+    const name = path.slice(1)
+    return `${name} is ${JSON.stringify(env[name])}: ${explain(schema, message)} (${schema.description}).`
+  })
+  if (wrong.length > 0) throw new ConfigError([...new Set(wrong)].join('\n'))
+  return Object.freeze(config as Config)
+}
+
+function explain(schema: TSchema, message: string): string {
+  if (schema.type === 'integer') return `expected a whole number from ${schema.minimum} to ${schema.maximum}`
+  if (schema.type === 'boolean') return 'expected true or false'
+  if (schema.anyOf) return 'expected one of the words named'
+  return message.charAt(0).toLowerCase() + message.slice(1)
+}

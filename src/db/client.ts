@@ -1,0 +1,162 @@
+/**
+ * The one file that owns the driver (postgres.js). It runs single statements only, each in autocommit, and keeps these
+ * promises around them, which the driver does not (DESIGN D3):
+ * - a result whose rows do not match the server's count is an error, never an answer;
+ * - a statement that gets no reply within its deadline fails, and the silent socket is destroyed;
+ * - the line before the pool is bounded in length and time;
+ * - every failure is a DbError that tells whether the statement may have been carried out, without its parameters.
+ */
+import { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
+import postgres from 'postgres'
+import { DbError, toDbError } from './pg-error.js'
+import { createSlots } from './slots.js'
+
+export type DbOptions = {
+  /** connections at most */
+  poolMax?: number
+  /** queries that may wait for a connection */
+  waitingMax?: number
+  /** longest wait for a connection, ms */
+  waitMs?: number
+  /** longest run of one statement, ms; set on the server, and enforced here a second later for a server that is silent */
+  statementTimeoutMs?: number
+  /** server-side prepared statements; off for pgbouncer before 1.21 in transaction mode */
+  prepare?: boolean
+  applicationName?: string
+}
+
+export type Param = string | number | boolean | null
+
+export type Db = {
+  /**
+   * Runs one statement and returns its rows as objects; jsonb, timestamps and bigint come as text. Throws DbError.
+   * `repeatable` statements (reads, and writes that change nothing when repeated) are tried again after a failure that
+   * another try may cure; all others are run at most once.
+   */
+  query<Row extends object>(text: string, params?: readonly Param[], options?: { repeatable?: boolean }): Promise<Row[]>
+  /** Drizzle over `query`: its errors hide the DbError in their causes. Refuses transactions. */
+  orm: PgRemoteDatabase
+  /** Waits for running statements, at most `timeoutMs`, and closes the connections. */
+  close(timeoutMs?: number): Promise<void>
+}
+
+type Result = object[] & { count: number | null; columns: unknown[] | null }
+
+/** Waits before the second and the third try of a repeatable statement, ms. */
+const RETRY_AFTER_MS = [20, 100]
+
+const asText = { serialize: (value: string) => value, parse: (value: string) => value }
+
+/** Opens a pool on `url`. Nothing is connected before the first query. */
+export function openDb(url: string, options: DbOptions = {}): Db {
+  const { poolMax = 10, waitingMax = 1000, waitMs = 5000, statementTimeoutMs = 5000, prepare = true } = options
+  const deadlineMs = statementTimeoutMs + 1000
+  const sockets = new Set<Socket>()
+  const slots = createSlots({ slots: poolMax, waitingMax, waitMs })
+  const sql = postgres(url, {
+    max: poolMax,
+    connect_timeout: 5,
+    // Looking up array types costs a query a connection, and one that dies in it is an unhandled rejection.
+    fetch_types: false,
+    onnotice: () => {},
+    socket: (target: SocketTarget) => connect(target, sockets),
+    types: { json: { to: 114, from: [114, 3802], ...asText }, date: { to: 1184, from: [1082, 1114, 1184], ...asText } },
+    connection: {
+      application_name: options.applicationName ?? 'user-event-store',
+      statement_timeout: statementTimeoutMs,
+      lock_timeout: Math.min(2000, statementTimeoutMs),
+      idle_in_transaction_session_timeout: 5000,
+      default_transaction_isolation: 'read committed',
+      synchronous_commit: 'on',
+      TimeZone: 'UTC',
+      jit: 'off'
+    }
+  } as postgres.Options<Record<string, postgres.PostgresType>>)
+
+  async function runOnce(text: string, params: readonly Param[], rowsAsArrays: boolean): Promise<Result> {
+    const query = sql.unsafe(text, params as Param[], { prepare })
+    const result = (await beforeDeadline(
+      rowsAsArrays ? query.values() : query,
+      deadlineMs,
+      sockets
+    )) as unknown as Result
+    // After a query that died between its rows the driver counts the next one's from there and leaves holes.
+    if (result.columns?.length && result.length !== result.count) {
+      throw new DbError(
+        'unknown',
+        'CORRUPT_RESULT',
+        null,
+        `The driver gave ${result.length} rows where the server sent ${result.count}.`
+      )
+    }
+    return result
+  }
+
+  async function run(
+    text: string,
+    params: readonly Param[],
+    rowsAsArrays: boolean,
+    repeatable: boolean
+  ): Promise<object[]> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await slots.run(() => runOnce(text, params, rowsAsArrays))
+      } catch (thrown) {
+        const err = toDbError(thrown)
+        const wait = RETRY_AFTER_MS[tries]
+        if (!repeatable || err.outcome === 'definite' || err.sqlState === 'POOL_BUSY' || wait === undefined) throw err
+        await pause(wait)
+      }
+    }
+  }
+
+  return {
+    query: <Row extends object>(text: string, params: readonly Param[] = [], { repeatable = false } = {}) =>
+      run(text, params, false, repeatable) as Promise<Row[]>,
+    orm: drizzle(async (text, params, method) => ({
+      rows: await run(text, params, method === 'all', text.startsWith('select'))
+    })),
+    async close(timeoutMs = 5000) {
+      await Promise.race([sql.end({ timeout: timeoutMs / 1000 }), pause(timeoutMs + 1000, undefined, { ref: false })])
+      for (const socket of sockets) socket.destroy()
+    }
+  }
+}
+
+type SocketTarget = { host: string[]; port: number[]; path?: string | false }
+
+/**
+ * A socket that is still connecting: the driver's first message waits in it, and a failure to connect reaches the driver
+ * as an event. (A promise that rejects instead would cost the pool a slot for good.) Of several hosts one is drawn.
+ */
+function connect({ host, port, path }: SocketTarget, sockets: Set<Socket>): Socket {
+  const socket = new Socket()
+  const turn = Math.floor(Math.random() * host.length)
+  if (path) socket.connect(path)
+  else socket.connect(port[turn] ?? 5432, host[turn] ?? '127.0.0.1')
+  for (const old of sockets) if (old.destroyed) sockets.delete(old)
+  sockets.add(socket)
+  return socket
+}
+
+const SETTLED_MS = 500
+
+/**
+ * Settles as `query` does, or rejects with an outcome unknown after `deadlineMs`. Sockets that received
+ * nothing since shortly after the start are destroyed then: the server's own timeout has passed, so a socket that still
+ * waits is dead, and an idle one is no loss. (Which of them carries the query the driver does not tell.)
+ */
+function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, sockets: Set<Socket>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer = setTimeout(() => {
+      const heard = new Map([...sockets].map((socket) => [socket, socket.bytesRead]))
+      timer = setTimeout(() => {
+        for (const [socket, bytesRead] of heard) if (socket.bytesRead === bytesRead) socket.destroy()
+        reject(new DbError('unknown', 'NO_REPLY', null, `The database did not reply within ${deadlineMs} ms.`))
+      }, deadlineMs - SETTLED_MS)
+    }, SETTLED_MS)
+    query.then(resolve, reject).then(() => clearTimeout(timer))
+  })
+}

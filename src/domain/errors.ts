@@ -1,0 +1,57 @@
+/**
+ * Refusals and failures that a caller can act on. Each has a stable `code` and its facts as fields; nothing here
+ * knows of HTTP (http/errors.ts maps the codes).
+ */
+
+export type DomainErrorCode =
+  | 'CURSOR_MALFORMED'
+  | 'DATABASE_UNAVAILABLE'
+  | 'DUPLICATE_EVENT_ID'
+  | 'EVENT_ID_REUSED'
+  | 'EVENT_TOO_LARGE'
+  | 'INVALID_EVENT_DATA'
+  | 'MALFORMED_JSON'
+  | 'MOMENT_INVALID'
+  | 'NO_STATE_YET'
+  | 'OUTCOME_UNKNOWN'
+  | 'OVERLOADED'
+  | 'PRECONDITION_AMBIGUOUS'
+  | 'PRECONDITION_FAILED'
+  | 'PRECONDITION_INVALID'
+  | 'SHUTTING_DOWN'
+  | 'SNAPSHOT_NOT_FOUND'
+  | 'TARGET_AMBIGUOUS'
+  | 'UNKNOWN_EVENT_TYPE'
+  | 'UNKNOWN_SCHEMA_VERSION'
+  | 'UNSAFE_JSON'
+  | 'USER_ALREADY_CREATED'
+  | 'USER_DELETED'
+  | 'USER_ID_TAKEN'
+  | 'USER_NOT_CREATED'
+  | 'USER_NOT_FOUND'
+  | 'VERSION_CONFLICT'
+  | 'VERSION_NOT_FOUND'
+
+export class DomainError extends Error {
+  override name = 'DomainError'
+
+  /** `message` says what was found, what was expected and what to do; `facts` are shown to the client as they are. */
+  constructor(
+    readonly code: DomainErrorCode,
+    message: string,
+    readonly facts: Record<string, unknown> = {},
+    options?: ErrorOptions
+  ) {
+    super(message, options)
+  }
+}
+
+export const userNotFound = (userId: string): DomainError =>
+  new DomainError('USER_NOT_FOUND', `No user ${userId} is known. Check the id, or append a UserCreated event first.`)
+
+export const versionNotFound = (version: number, currentVersion: number): DomainError =>
+  new DomainError(
+    'VERSION_NOT_FOUND',
+    `The user has no version ${version}; the newest is ${currentVersion}. Ask for a version from 1 to ${currentVersion}.`,
+    { currentVersion }
+  )

@@ -1,0 +1,32 @@
+import { Type } from '@sinclair/typebox'
+import type { JsonObject } from '../event.js'
+import type { EventType } from '../event-type.js'
+import { escapePointer } from '../json.js'
+import { actor } from './fields.js'
+
+const v1 = Type.Object({ changedBy: actor }, { additionalProperties: false })
+
+export const passwordChanged: EventType = {
+  name: 'PasswordChanged',
+  summary: 'The password was changed. Never carries a password: a field named like one is refused.',
+  versions: [{ schema: v1 }],
+  example: { changedBy: 'self' },
+  effectVersion: 1,
+  personalData: [],
+  refuse: ({ eventData, metadata }) =>
+    findSecret(eventData, '/eventData') ?? (metadata ? findSecret(metadata, '/metadata') : null),
+  apply: (state, event) => ({ ...state, passwordChangedAt: event.createdAt, updatedAt: event.createdAt })
+}
+
+const SECRET = /pass(?:word|phrase|wd)|^pwd|secret|credential/i
+
+function findSecret(value: JsonObject, pointer: string): { pointer: string; reason: string } | null {
+  for (const [key, child] of Object.entries(value)) {
+    const at = `${pointer}/${escapePointer(key)}`
+    if (SECRET.test(key))
+      return { pointer: at, reason: 'a password must never be stored in an event; leave the field out' }
+    const found = typeof child === 'object' && child !== null ? findSecret(child as JsonObject, at) : null
+    if (found) return found
+  }
+  return null
+}

@@ -1,0 +1,164 @@
+/**
+ * The one table of error codes, and how any error becomes an RFC 9457 problem. Nothing of a request's payload, of SQL or
+ * of its parameters ever stands in a problem or in the log.
+ */
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { findDbError } from '../db/pg-error.js'
+import { DomainError, type DomainErrorCode } from '../domain/errors.js'
+
+type HttpErrorCode =
+  | 'BODY_TOO_LARGE'
+  | 'DEADLINE_EXCEEDED'
+  | 'HEADERS_TOO_LARGE'
+  | 'INTERNAL_ERROR'
+  | 'MALFORMED_REQUEST'
+  | 'METHOD_NOT_ALLOWED'
+  | 'REQUEST_TIMEOUT'
+  | 'ROUTE_NOT_FOUND'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'VALIDATION_FAILED'
+
+export type ErrorCode = DomainErrorCode | HttpErrorCode
+
+/** Every code with its status and title. A test keeps it in step with the OpenAPI document. */
+export const errorTable: Record<ErrorCode, { status: number; title: string }> = {
+  CURSOR_MALFORMED: { status: 400, title: 'The cursor is not one that this route gave' },
+  MALFORMED_JSON: { status: 400, title: 'The body is not valid JSON' },
+  MALFORMED_REQUEST: { status: 400, title: 'The request is not valid HTTP' },
+  MOMENT_INVALID: { status: 400, title: 'A date-time does not exist' },
+  PRECONDITION_AMBIGUOUS: { status: 400, title: 'Body and headers expect different versions' },
+  PRECONDITION_INVALID: { status: 400, title: 'A precondition header cannot be understood' },
+  TARGET_AMBIGUOUS: { status: 400, title: 'A version and a moment are asked for at once' },
+  VALIDATION_FAILED: { status: 400, title: 'The request does not fit the contract' },
+  NO_STATE_YET: { status: 404, title: 'The user had no events yet' },
+  ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
+  SNAPSHOT_NOT_FOUND: { status: 404, title: 'There is no such snapshot' },
+  USER_NOT_FOUND: { status: 404, title: 'There is no such user' },
+  VERSION_NOT_FOUND: { status: 404, title: 'The user has not come to this version' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not know this method' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
+  EVENT_ID_REUSED: { status: 409, title: 'An event id is stored already with other content' },
+  USER_ID_TAKEN: { status: 409, title: 'The user id cannot be used' },
+  VERSION_CONFLICT: { status: 409, title: 'The user is at another version' },
+  PRECONDITION_FAILED: { status: 412, title: 'The user is not at the version that a header asks for' },
+  BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
+  EVENT_TOO_LARGE: { status: 413, title: 'An event is too large' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
+  DUPLICATE_EVENT_ID: { status: 422, title: 'An event id stands twice in the request' },
+  INVALID_EVENT_DATA: { status: 422, title: 'The data of an event is not valid' },
+  UNKNOWN_EVENT_TYPE: { status: 422, title: 'The event type is not known' },
+  UNKNOWN_SCHEMA_VERSION: { status: 422, title: 'The event type has no such schema version' },
+  UNSAFE_JSON: { status: 422, title: 'The JSON could not be kept unchanged' },
+  USER_ALREADY_CREATED: { status: 422, title: 'The user exists already' },
+  USER_DELETED: { status: 422, title: 'The user is deleted' },
+  USER_NOT_CREATED: { status: 422, title: 'The user does not exist' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The headers are too large' },
+  INTERNAL_ERROR: { status: 500, title: 'The service failed' },
+  DATABASE_UNAVAILABLE: { status: 503, title: 'The database cannot be reached' },
+  DEADLINE_EXCEEDED: { status: 503, title: 'The request took too long' },
+  OUTCOME_UNKNOWN: { status: 503, title: 'Whether the events were stored is not known' },
+  OVERLOADED: { status: 503, title: 'The service has more work than it can do' },
+  SHUTTING_DOWN: { status: 503, title: 'The service is shutting down' }
+}
+
+const RETRY_AFTER_S = 1
+
+/** What an error looks like to the client. */
+export type Failure = { code: ErrorCode; detail: string; facts?: Record<string, unknown> }
+
+export type Problem = {
+  type: string
+  title: string
+  status: number
+  detail: string
+  instance: string
+  code: ErrorCode
+}
+
+export function problemOf({ code, detail, facts }: Failure, instance: string): Problem {
+  const { status, title } = errorTable[code]
+  return { type: typeOf(code), title, status, detail, instance, code, ...facts }
+}
+
+/** The `type` URI of a code. */
+export const typeOf = (code: ErrorCode): string =>
+  `urn:user-event-store:problem:${code.toLowerCase().replaceAll('_', '-')}`
+
+/** Fastify's error handler: answers with a problem, and logs what is our fault. */
+export function handleError(err: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const failure = failureOf(err)
+  if (errorTable[failure.code].status >= 500) logFailure(request.log, err, failure)
+  sendProblem(reply, failure, request.url)
+}
+
+export function sendProblem(reply: FastifyReply, failure: Failure, url: string): void {
+  const problem = problemOf(failure, url.split('?', 1)[0]!)
+  reply.code(problem.status)
+  if (problem.status === 503) reply.header('retry-after', RETRY_AFTER_S)
+  reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
+}
+
+/** Codes and stack, never the message of a database error: it can hold values of a row. */
+export function logFailure(log: FastifyBaseLogger, err: Error, { code }: Failure): void {
+  const dbError = findDbError(err)
+  const cause = dbError ? { sqlState: dbError.sqlState, constraint: dbError.constraint } : { err }
+  if (code === 'INTERNAL_ERROR') log.error({ code, ...cause }, 'request failed')
+  else log.warn({ code, ...cause }, 'request refused')
+}
+
+function failureOf(err: FastifyError | Error): Failure {
+  if (err instanceof DomainError) return { code: err.code, detail: err.message, facts: err.facts }
+  return (
+    fromDatabase(err) ??
+    fromFastify(err as FastifyError) ?? {
+      code: 'INTERNAL_ERROR',
+      detail:
+        'Something failed that should not. The log of the service has the details under the x-request-id of this answer.'
+    }
+  )
+}
+
+function fromDatabase(err: Error): Failure | null {
+  const dbError = findDbError(err)
+  if (!dbError || dbError.outcome === 'definite') return null
+  if (dbError.sqlState === 'POOL_BUSY')
+    return { code: 'OVERLOADED', detail: 'All connections to the database are busy. Send the request again later.' }
+  return { code: 'DATABASE_UNAVAILABLE', detail: 'The database did not answer. Send the request again later.' }
+}
+
+type Issue = { pointer: string; reason: string }
+
+function fromFastify(err: FastifyError): Failure | null {
+  if (err.validation) {
+    const part = err.validationContext ?? 'body'
+    const issues = err.validation.map((issue): Issue => {
+      const name = String(issue.params.missingProperty ?? issue.params.additionalProperty ?? '')
+      return { pointer: `${issue.instancePath}${name && `/${name}`}`, reason: issue.message ?? 'not valid' }
+    })
+    const [first = { pointer: '', reason: 'not valid' }] = issues
+    return {
+      code: 'VALIDATION_FAILED',
+      detail: `The ${part} is not valid at ${first.pointer || 'the top'}: ${first.reason}.`,
+      facts: { in: part, pointer: first.pointer, errors: issues.slice(0, 20) }
+    }
+  }
+  switch (err.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return {
+        code: 'BODY_TOO_LARGE',
+        detail: 'The body is larger than BODY_BYTES_MAX. Send fewer events in a request.'
+      }
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return { code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as JSON with content-type: application/json.' }
+    case 'FST_ERR_HANDLER_TIMEOUT':
+      return {
+        code: 'DEADLINE_EXCEEDED',
+        detail:
+          'The answer did not come within REQUEST_TIMEOUT_MS. Reads can be sent again; repeat an append with the same event ids.'
+      }
+    default:
+      return err.statusCode !== undefined && err.statusCode >= 400 && err.statusCode < 500
+        ? { code: 'MALFORMED_REQUEST', detail: err.message }
+        : null
+  }
+}

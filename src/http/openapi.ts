@@ -1,0 +1,60 @@
+/** The OpenAPI 3.1 document, generated from the routes, and the pages that show it. */
+import { readFileSync } from 'node:fs'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type TSchema, Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { builtInTypes } from '../domain/catalog.js'
+import { type ErrorCode, errorTable } from './errors.js'
+import { components } from './schemas.js'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+/** To be called before any route is declared. */
+export async function registerOpenApi(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'user-event-store',
+        version,
+        description: `An event store for users. Errors are RFC 9457 problems with a stable \`code\`:\n\n${codeList()}`,
+        license: { name: 'MIT', identifier: 'MIT' }
+      },
+      servers: [{ url: '/', description: 'this service' }],
+      security: [],
+      tags: [
+        { name: 'events', description: 'append and read' },
+        { name: 'state', description: 'replay and time travel' },
+        { name: 'snapshots', description: 'stored states that save replaying' },
+        { name: 'stats', description: 'numbers about the store' },
+        { name: 'operations', description: 'health' }
+      ]
+    },
+    refResolver: { buildLocalReference: (schema, _base, _fragment, i) => (schema.$id as string) ?? `def-${i}` }
+  })
+  for (const schema of [...components, ...eventDataSchemas()]) app.addSchema(schema)
+  await app.register(swaggerUi, { routePrefix: '/docs' })
+
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/yaml').send(app.swagger({ yaml: true }))
+  )
+}
+
+/** eventData of every type and version, as components named `UserCreated.v1`. */
+function eventDataSchemas(): TSchema[] {
+  return builtInTypes.flatMap(({ name, summary, versions, example }) =>
+    versions.map(({ schema }, i) => {
+      const examples = i === versions.length - 1 ? { examples: [example] } : {}
+      return Type.Composite([schema], { ...schema, $id: `${name}.v${i + 1}`, description: summary, ...examples })
+    })
+  )
+}
+
+function codeList(): string {
+  const codes = Object.entries(errorTable) as [ErrorCode, { status: number; title: string }][]
+  return codes.map(([code, { status, title }]) => `- ${status} \`${code}\`: ${title}`).join('\n')
+}

@@ -1,0 +1,132 @@
+/** Routes that show a user's state: now, at a version, at a moment, and what changed between two versions. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { DomainError } from '../../domain/errors.js'
+import { etagOf } from '../../domain/version.js'
+import { diffStates } from '../../services/diff.js'
+import type { ReplayService } from '../../services/replay.js'
+import {
+  instant,
+  keyOf,
+  momentOf,
+  problems,
+  ref,
+  tenantHeader,
+  tenantHeaders,
+  User,
+  userParams,
+  version
+} from '../schemas.js'
+
+const State = Type.Object({
+  userId: Type.String({ format: 'uuid' }),
+  version: Type.Integer({ description: 'version of the last event folded' }),
+  asOf: instant('when that event was recorded'),
+  state: ref(User),
+  replay: Type.Object(
+    {
+      source: Type.Union([Type.Literal('cache'), Type.Literal('snapshot'), Type.Literal('events')]),
+      snapshotVersion: Type.Union([Type.Integer(), Type.Null()]),
+      eventsApplied: Type.Integer()
+    },
+    { description: 'how the state was made' }
+  )
+})
+
+const Operation = Type.Object(
+  {
+    op: Type.String({ enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] }),
+    path: Type.String(),
+    from: Type.Optional(Type.String()),
+    value: Type.Optional(Type.Unknown())
+  },
+  { additionalProperties: true }
+)
+
+const versionFromZero = (description: string) => Type.Integer({ minimum: 0, maximum: 2_147_483_647, description })
+
+export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fingerprint: string }> = async (
+  app,
+  { replay, fingerprint }
+) => {
+  app.get(
+    '/users/:userId/state',
+    {
+      schema: {
+        operationId: 'readState',
+        summary: "Read a user's state",
+        description:
+          'The state now, after a version, or at a moment. The current state includes every append acknowledged before the request began, on any instance.',
+        tags: ['state'],
+        params: userParams,
+        headers: Type.Object({
+          ...tenantHeader,
+          'if-none-match': Type.Optional(
+            Type.String({ description: 'ETag of a state the client has; 304 if it is still this one' })
+          )
+        }),
+        querystring: Type.Object(
+          {
+            version: Type.Optional(version('state after this event')),
+            at: Type.Optional(instant('state at this moment, inclusive')),
+            useSnapshot: Type.Boolean({ default: true, description: 'false folds every event, for debugging' })
+          },
+          { additionalProperties: false }
+        ),
+        response: {
+          200: {
+            description: 'The state',
+            headers: { etag: { schema: { type: 'string' }, description: 'version and the rules it was folded under' } },
+            content: { 'application/json': { schema: State } }
+          },
+          304: { description: 'The client has this state already', type: 'null' },
+          ...problems(['MOMENT_INVALID', 'TARGET_AMBIGUOUS', 'USER_NOT_FOUND', 'VERSION_NOT_FOUND', 'NO_STATE_YET'])
+        }
+      }
+    },
+    async (request, reply) => {
+      const { version: wanted, at, useSnapshot } = request.query
+      if (wanted !== undefined && at !== undefined)
+        throw new DomainError('TARGET_AMBIGUOUS', 'Both version and at are given. Ask for one of them.')
+      const result = await replay.stateAt(keyOf(request), { version: wanted, at: momentOf('/at', at), useSnapshot })
+      const etag = etagOf(result.version, fingerprint)
+      reply.header('etag', etag).header('cache-control', 'private, no-cache')
+      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send(null)
+      return result
+    }
+  )
+
+  app.get(
+    '/users/:userId/diff',
+    {
+      schema: {
+        operationId: 'diffStates',
+        summary: 'What changed between two versions',
+        description:
+          'RFC 6902 operations that turn the state at fromVersion into the one at toVersion. Version 0 is before the first event, where the state is null.',
+        tags: ['state'],
+        params: userParams,
+        headers: tenantHeaders,
+        querystring: Type.Object(
+          { fromVersion: versionFromZero('version to start from'), toVersion: versionFromZero('version to arrive at') },
+          { additionalProperties: false }
+        ),
+        response: {
+          200: Type.Object({
+            userId: Type.String({ format: 'uuid' }),
+            fromVersion: Type.Integer(),
+            toVersion: Type.Integer(),
+            operations: Type.Array(Operation)
+          }),
+          ...problems(['USER_NOT_FOUND', 'VERSION_NOT_FOUND'])
+        }
+      }
+    },
+    (request) => diffStates(replay, keyOf(request), request.query.fromVersion, request.query.toVersion)
+  )
+}
+
+/** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy may have put W/ before the tag. */
+const matches = (header: string | undefined, etag: string): boolean =>
+  header !== undefined &&
+  (header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag))

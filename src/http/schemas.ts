@@ -1,0 +1,175 @@
+/** Shapes on the wire that several routes share. Those with an `$id` are components of the OpenAPI document. */
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { DomainError } from '../domain/errors.js'
+import { DEFAULT_TENANT, type StreamKey } from '../domain/event.js'
+import { parseInstant } from '../domain/formats.js'
+import { type ErrorCode, errorTable } from './errors.js'
+
+const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
+
+/** A UUID of any version, in either case. The pattern is stricter than Ajv's format, which takes `urn:uuid:` too. */
+export const uuid = (description: string) =>
+  Type.String({ pattern: UUID, description, examples: ['0191d5a0-7c1e-7000-8000-000000000001'] })
+
+export const version = (description: string) => Type.Integer({ minimum: 1, maximum: 2_147_483_647, description })
+export const instant = (description: string) => Type.String({ format: 'date-time', description })
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const openObject = (description: string) => Type.Object({}, { additionalProperties: true, description })
+
+/** A reference to a component that keeps its type. */
+export const ref = <T extends TSchema>(schema: T) => Type.Unsafe<Static<T>>(Type.Ref(schema.$id!))
+
+export const Event = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    aggregateId: Type.String({ format: 'uuid', description: 'the user' }),
+    tenantId: Type.String({ format: 'uuid' }),
+    position: Type.Integer({ description: 'place in the whole log, from 1, without gaps' }),
+    version: Type.Integer({ description: "place in the user's stream, from 1, without gaps" }),
+    eventType: Type.String(),
+    schemaVersion: Type.Integer({ description: 'schema version that eventData is shown in' }),
+    eventData: openObject('described per type by the components named after the types'),
+    metadata: nullable(openObject('as the client sent it')),
+    occurredAt: nullable(instant('when the client says it happened')),
+    createdAt: instant('when it was recorded; never decreases within a user')
+  },
+  { $id: 'Event' }
+)
+
+export const User = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    tenantId: Type.String({ format: 'uuid' }),
+    status: Type.Union([
+      Type.Literal('active'),
+      Type.Literal('inactive'),
+      Type.Literal('suspended'),
+      Type.Literal('deleted')
+    ]),
+    username: Type.String(),
+    email: Type.String(),
+    fullName: nullable(Type.String()),
+    phone: nullable(Type.String()),
+    avatar: nullable(Type.String()),
+    roleIds: Type.Array(Type.String()),
+    attributes: openObject("the client's own fields"),
+    loginAttempts: Type.Integer(),
+    lockedUntil: nullable(instant('sign-in is refused until then')),
+    lockReason: nullable(Type.String()),
+    totalLogins: Type.Integer(),
+    lastLoginAt: nullable(instant('of the newest sign-in')),
+    lastLoginIp: nullable(Type.String()),
+    passwordChangedAt: nullable(instant('of the newest change')),
+    createdAt: instant('of UserCreated'),
+    updatedAt: nullable(instant('of the newest change of profile, roles or password')),
+    deletedAt: nullable(instant('of UserDeleted'))
+  },
+  { $id: 'User', description: 'State of a user; absent values are null, never missing' }
+)
+
+export const SnapshotMetadata = Type.Object(
+  {
+    reason: Type.String({ description: 'threshold, manual, or what the caller said' }),
+    eventCount: Type.Integer({ description: 'events folded to make it, on top of the snapshot before' }),
+    snapshotSize: Type.Integer({ description: 'bytes of the state as JSON' }),
+    createdBy: Type.String()
+  },
+  { $id: 'SnapshotMetadata' }
+)
+
+export const SnapshotSummary = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    aggregateId: Type.String({ format: 'uuid' }),
+    tenantId: Type.String({ format: 'uuid' }),
+    version: Type.Integer({ description: 'version of the last event folded into it' }),
+    fingerprint: Type.String({ description: 'names the rules it was made under' }),
+    metadata: ref(SnapshotMetadata),
+    createdAt: instant('when it was made')
+  },
+  { $id: 'SnapshotSummary' }
+)
+
+export const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'URN of the code' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'what was found, what was expected, what to do' }),
+    instance: Type.String({ description: 'path of the request' }),
+    code: Type.Union(
+      (Object.keys(errorTable) as ErrorCode[]).sort().map((code) => Type.Literal(code)),
+      { description: 'stable; decide by this' }
+    ),
+    pointer: Type.Optional(Type.String({ description: 'JSON Pointer (RFC 6901) to what is wrong' })),
+    currentVersion: Type.Optional(Type.Integer()),
+    expectedVersion: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
+    eventIds: Type.Optional(Type.Array(Type.String({ format: 'uuid' })))
+  },
+  { $id: 'Problem', additionalProperties: true, description: 'RFC 9457 problem; further members are facts of the code' }
+)
+
+export const components = [Event, User, SnapshotMetadata, SnapshotSummary, Problem]
+
+export const userParams = Type.Object({ userId: uuid('user id') })
+
+export const tenantHeader = {
+  'x-tenant-id': Type.Optional(uuid('tenant that owns the user; the nil UUID when absent'))
+}
+
+export const tenantHeaders = Type.Object(tenantHeader)
+
+/** The stream a request speaks of; ids are lower case from here on. */
+export function keyOf(request: { params: { userId: string }; headers: { 'x-tenant-id'?: string } }): StreamKey {
+  return { tenantId: tenantOf(request), userId: request.params.userId.toLowerCase() }
+}
+
+export const tenantOf = (request: { headers: { 'x-tenant-id'?: string } }): string =>
+  request.headers['x-tenant-id']?.toLowerCase() ?? DEFAULT_TENANT
+
+/** A moment of the query in UTC. Throws MOMENT_INVALID for leap seconds and the like, which the schema lets pass. */
+export function momentOf(pointer: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const moment = parseInstant(text)
+  if (moment) return moment
+  throw new DomainError(
+    'MOMENT_INVALID',
+    `${pointer.slice(1)} is not a moment; expected an RFC 3339 date-time such as 2026-11-22T08:00:00.000Z.`,
+    { pointer }
+  )
+}
+
+const ANY_ROUTE: ErrorCode[] = [
+  'VALIDATION_FAILED',
+  'INTERNAL_ERROR',
+  'DATABASE_UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'OVERLOADED',
+  'SHUTTING_DOWN'
+]
+const WITH_BODY: ErrorCode[] = [
+  'MALFORMED_JSON',
+  'MALFORMED_REQUEST',
+  'REQUEST_TIMEOUT',
+  'BODY_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'UNSAFE_JSON'
+]
+
+/** Responses for a route's own codes and those that any route can give; `body` adds those of routes with one. */
+export function problems(codes: ErrorCode[], { body = false } = {}): Record<string, TSchema> {
+  const byStatus = new Map<number, ErrorCode[]>()
+  for (const code of [...codes, ...(body ? WITH_BODY : []), ...ANY_ROUTE]) {
+    const { status } = errorTable[code]
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, ofStatus]) => [
+      status,
+      {
+        description: ofStatus.map((code) => `\`${code}\` ${errorTable[code].title}`).join('; '),
+        content: { 'application/problem+json': { schema: Type.Ref('Problem') } }
+      } as unknown as TSchema
+    ])
+  )
+}

@@ -1,0 +1,44 @@
+/** Process entry: settings, database, service, signals. */
+import closeWithGrace from 'close-with-grace'
+import { pino } from 'pino'
+import { compose, StartError } from './compose.js'
+import { ConfigError, loadConfig } from './config.js'
+import { EmbeddedPostgresError, startEmbeddedPostgres } from './db/embedded/start.js'
+import { MigrationError } from './db/migrate.js'
+
+/** Errors whose message says all that the operator needs; others are shown with their stack. */
+const EXPLAINED = [ConfigError, EmbeddedPostgresError, MigrationError, StartError]
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env)
+  const logger = pino({ level: config.LOG_LEVEL })
+  const database = config.DATABASE_URL === undefined ? await startEmbeddedPostgres({ dataDir: config.DATA_DIR }) : null
+  try {
+    const service = await compose(config, config.DATABASE_URL ?? database!.url, logger)
+    const address = await service.app.listen({ host: config.HOST, port: config.PORT })
+    service.start()
+    logger.info(
+      { address, docs: `${address}/docs`, database: database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL' },
+      'ready'
+    )
+
+    closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT_MS, logger }, async ({ signal, err }) => {
+      if (err) logger.error({ err }, 'shutting down after an error')
+      else logger.info({ signal }, 'shutting down')
+      await service.stop()
+      await database?.stop()
+      logger.info('stopped')
+    })
+  } catch (err) {
+    await database?.stop()
+    throw err
+  }
+}
+
+try {
+  await main()
+} catch (err) {
+  const explained = EXPLAINED.some((kind) => err instanceof kind)
+  console.error(explained ? (err as Error).message : err)
+  process.exitCode = 1
+}

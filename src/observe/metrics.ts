@@ -1,0 +1,241 @@
+/**
+ * Every metric of our own, each declared once: name, labels, unit. Services get small recording functions and never
+ * see the metrics library.
+ *
+ * The number of series is bounded whatever clients send: labels whose values have no bound go through top-labels.ts,
+ * whose counts are written into the library's counters only when scraped, which keeps them cheap to record and their
+ * sum() exact. `eventType` and `handlerName` are taken as they are: the caller records registered ones only.
+ */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { DEFAULT_TENANT } from '../domain/event.js'
+import { createTopLabels, otherLabel, type TopLabels } from './top-labels.js'
+
+/** What the store knows about itself, all from one consistent read; `largestUsers` are the largest first. */
+export type StoreGauges = {
+  totalEvents: number
+  largestUsers: { aggregateId: string; events: number }[]
+  snapshots: number
+  storageBytes: number
+}
+
+export type MetricsOptions = {
+  register: Registry
+  /** How many users are shown by id; the rest is `_other`. */
+  topAggregates: number
+  /** How many tenants are shown by id; the rest is `_other`. */
+  topTenants: number
+  /** Called at most once at a time, when scraped. */
+  storeGauges: () => Promise<StoreGauges>
+  /** How long a scrape waits for `storeGauges` before it shows the last values instead. */
+  storeGaugesTimeoutMs?: number
+  /** Told when `storeGauges` fails or is late; must not throw. */
+  onError: (err: unknown) => void
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** Upper bounds in seconds, from 0.5 ms to 10 s, for every duration histogram of this service. */
+export const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+const snapshotReasons = new Set(['manual', 'threshold'])
+
+const eventCountRanges: [max: number, label: string][] = [
+  [10, '0-10'],
+  [50, '11-50'],
+  [100, '51-100'],
+  [500, '101-500'],
+  [1000, '501-1000'],
+  [Number.POSITIVE_INFINITY, '1001+']
+]
+
+/** Declares all metrics in `register`, which must not hold any of them yet, and returns the recording functions. */
+export function createMetrics(options: MetricsOptions) {
+  const { register, topAggregates, topTenants } = options
+  const eventsByTenant = createTopLabels(topTenants)
+  const conflictsByUser = createTopLabels(topAggregates)
+  const { replays, snapshots, ignored } = declareCounters(register, eventsByTenant, conflictsByUser)
+  const durations = declareHistograms(register)
+  declareStoreGauges(options)
+
+  return {
+    /** Counts events stored by one append; `eventTypes` has one element per event. */
+    eventsStored({ tenantId, eventTypes }: { tenantId: string; eventTypes: string[] }): void {
+      for (const eventType of eventTypes) eventsByTenant.add(tenantId, 1, eventType)
+    },
+
+    /** Counts one append refused because of its expected version. */
+    conflict(aggregateId: string): void {
+      conflictsByUser.add(aggregateId)
+    },
+
+    /** Records how long an append took, once for each distinct type among its events. */
+    saved(eventTypes: string[], seconds: number): void {
+      for (const eventType of new Set(eventTypes)) durations.save.observe({ event_type: eventType }, seconds)
+    },
+
+    /** Counts one replay and, when it succeeded, records how long folding `eventCount` events took. */
+    replayed(replay: { success: boolean; useSnapshot: boolean; eventCount: number; seconds: number }): void {
+      const useSnapshot = String(replay.useSnapshot)
+      replays.inc({ success: String(replay.success), use_snapshot: useSnapshot })
+      if (!replay.success) return
+      durations.replay.observe(
+        { use_snapshot: useSnapshot, event_count: eventCountRange(replay.eventCount) },
+        replay.seconds
+      )
+    },
+
+    /** Records how long one handler took for one event, or for a batch of them (`_batch`). */
+    handled(handlerName: string, eventType: string, seconds: number): void {
+      durations.handler.observe({ handler_name: handlerName, event_type: eventType }, seconds)
+    },
+
+    /** Counts one snapshot made and records how long it took; a reason we do not know is shown as `_other`. */
+    snapshotCreated(reason: string, seconds: number): void {
+      const labels = { reason: snapshotReasons.has(reason) ? reason : otherLabel }
+      snapshots.inc(labels)
+      durations.snapshot.observe(labels, seconds)
+    },
+
+    /** Counts one snapshot that a replay could not use: made under other rules (`stale`) or not readable (`broken`). */
+    snapshotIgnored(reason: 'stale' | 'broken'): void {
+      ignored.inc({ reason })
+    }
+  }
+}
+
+function declareCounters(register: Registry, eventsByTenant: TopLabels, conflictsByUser: TopLabels) {
+  const registers = [register]
+  new Counter({
+    name: 'event_store_events_total',
+    help: 'Events stored since this process started, by event type and tenant.',
+    labelNames: ['event_type', 'tenant_id'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { label, part, count } of eventsByTenant.entries()) {
+        this.inc({ event_type: part, tenant_id: label === DEFAULT_TENANT ? 'default' : label }, count)
+      }
+    }
+  })
+  new Counter({
+    name: 'event_store_conflicts_total',
+    help: 'Appends refused because of their expected version since this process started, by user.',
+    labelNames: ['aggregate_id'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { label, count } of conflictsByUser.entries()) this.inc({ aggregate_id: label }, count)
+    }
+  })
+  const replays = new Counter({
+    name: 'event_replay_requests_total',
+    help: 'Replays of a user since this process started, by success and whether a snapshot was used.',
+    labelNames: ['success', 'use_snapshot'],
+    registers
+  })
+  const snapshots = new Counter({
+    name: 'event_snapshots_created_total',
+    help: 'Snapshots created since this process started, by reason.',
+    labelNames: ['reason'],
+    registers
+  })
+  const ignored = new Counter({
+    name: 'event_snapshots_ignored_total',
+    help: 'Snapshots that replays could not use since this process started, by reason: stale (made under other rules) or broken.',
+    labelNames: ['reason'],
+    registers
+  })
+  return { replays, snapshots, ignored }
+}
+
+function declareHistograms(register: Registry) {
+  const common = { registers: [register], buckets: durationBuckets }
+  return {
+    save: new Histogram({
+      name: 'event_store_save_duration_seconds',
+      help: 'Time to store the events of one append, in seconds, once per distinct event type in it.',
+      labelNames: ['event_type'],
+      ...common
+    }),
+    replay: new Histogram({
+      name: 'event_replay_duration_seconds',
+      help: 'Time of a successful replay, in seconds, by whether a snapshot was used and how many events were folded.',
+      labelNames: ['use_snapshot', 'event_count'],
+      ...common
+    }),
+    handler: new Histogram({
+      name: 'event_handler_duration_seconds',
+      help: 'Time a background handler took for one event, or for one batch (event_type _batch), in seconds.',
+      labelNames: ['handler_name', 'event_type'],
+      ...common
+    }),
+    snapshot: new Histogram({
+      name: 'event_snapshot_creation_duration_seconds',
+      help: 'Time to create a snapshot, in seconds, by reason.',
+      labelNames: ['reason'],
+      ...common
+    })
+  }
+}
+
+/** All three gauges wait for the same refresh: the library asks each of them at once, and may do so for many scrapes. */
+function declareStoreGauges(options: MetricsOptions): void {
+  const { register, topAggregates, storeGauges, storeGaugesTimeoutMs = 2_000, onError } = options
+  const common = { registers: [register], collect: () => refresh() }
+  const eventsByUser = new Gauge({
+    name: 'event_store_events_by_aggregate',
+    help: 'Events in the store, by user.',
+    labelNames: ['aggregate_id'],
+    ...common
+  })
+  const snapshots = new Gauge({ name: 'event_snapshots_total', help: 'Snapshots in the store.', ...common })
+  const storage = new Gauge({
+    name: 'event_store_size_estimate_bytes',
+    help: 'Estimated size of the store, in bytes.',
+    ...common
+  })
+  // The library starts a gauge without labels at 0; an absent one does not claim that the store is empty.
+  snapshots.remove()
+  storage.remove()
+
+  // A call that is late goes on, and the next scrape waits for it instead of starting another one on a slow store.
+  const load = sharedWhileRunning(async () => show(await storeGauges()))
+  const refresh = sharedWhileRunning(() => withinMs(load(), storeGaugesTimeoutMs).catch(onError))
+
+  function show({ totalEvents, largestUsers, snapshots: snapshotCount, storageBytes }: StoreGauges): void {
+    const shown = largestUsers.slice(0, topAggregates)
+    eventsByUser.reset()
+    for (const { aggregateId, events } of shown) eventsByUser.set({ aggregate_id: aggregateId }, events)
+    const shownEvents = shown.reduce((sum, { events }) => sum + events, 0)
+    eventsByUser.set({ aggregate_id: otherLabel }, totalEvents - shownEvents)
+    snapshots.set(snapshotCount)
+    storage.set(storageBytes)
+  }
+}
+
+function eventCountRange(eventCount: number): string {
+  return eventCountRanges.find(([max]) => eventCount <= max)![1]
+}
+
+/** Calls made while one is running get the promise of that one. */
+function sharedWhileRunning(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= run().finally(() => {
+      running = undefined
+    })
+    return running
+  }
+}
+
+async function withinMs(work: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the store's gauges were not ready within ${limitMs} ms`)), limitMs)
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * Group commit (DESIGN D2). Requests queue; one batch per bucket is in flight at a time; when it returns, what queued
+ * meanwhile goes as the next. No timer holds anything back: an idle store answers a single request at once.
+ *
+ * Keeps true: requests of one user are carried out in the order they came; a request that fails for a reason of its own
+ * never fails its neighbours; nobody waits longer than the deadline; and a request whose fate could not be learnt is
+ * tried again with the same event ids, and if that does not help is reported as unknown, never as not stored.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Db } from '../db/client.js'
+import { type DbError, toDbError } from '../db/pg-error.js'
+import { DomainError } from '../domain/errors.js'
+import { type AppendOutcome, type AppendRequest, appendBatch } from '../store/append.js'
+
+export type QueueLimits = {
+  batchRequests: number
+  batchEvents: number
+  batchBytes: number
+  /** requests waiting or in flight in all buckets */
+  queueRequests: number
+  /** bytes of events waiting or in flight in all buckets */
+  queueBytes: number
+  /** longest time from submit to answer, ms */
+  deadlineMs: number
+}
+
+export const defaultLimits: QueueLimits = {
+  batchRequests: 500,
+  batchEvents: 2000,
+  batchBytes: 4 * 1024 * 1024,
+  queueRequests: 10_000,
+  queueBytes: 64 * 1024 * 1024,
+  deadlineMs: 8000
+}
+
+type Entry = {
+  request: AppendRequest
+  bytes: number
+  settle: (result: AppendOutcome | Error) => void
+  settled: boolean
+  inFlight: boolean
+  /** last failure of the database that concerned this entry */
+  failure: DbError | null
+  /** whether an attempt may have stored it */
+  doubtful: boolean
+}
+
+type Lane = { bucket: number; waiting: Entry[]; working: boolean }
+
+export type AppendQueue = ReturnType<typeof createAppendQueue>
+
+export function createAppendQueue({ db, limits = defaultLimits }: { db: Db; limits?: QueueLimits }) {
+  const lanes = new Map<number, Lane>()
+  let requests = 0
+  let bytes = 0
+  let closing: (() => void) | null = null
+
+  function laneOf(bucket: number): Lane {
+    let lane = lanes.get(bucket)
+    if (!lane) {
+      lane = { bucket, waiting: [], working: false }
+      lanes.set(bucket, lane)
+    }
+    return lane
+  }
+
+  function admit(size: number): void {
+    if (closing)
+      throw new DomainError(
+        'SHUTTING_DOWN',
+        'The service is shutting down. Send the request again: another instance will take it.'
+      )
+    if (requests >= limits.queueRequests) throw overloaded(`${requests} appends are waiting`)
+    if (bytes + size > limits.queueBytes) throw overloaded(`${bytes} bytes of events are waiting`)
+    requests++
+    bytes += size
+  }
+
+  function leave(size: number): void {
+    requests--
+    bytes -= size
+    if (closing && requests === 0) closing()
+  }
+
+  async function work(lane: Lane): Promise<void> {
+    lane.working = true
+    let failures = 0
+    while (lane.waiting.length > 0) {
+      const batch = takeBatch(lane, limits)
+      const failed = await attempt(lane.bucket, batch)
+      const again = failed.filter(({ settled }) => !settled)
+      if (again.length === 0) failures = 0
+      else {
+        lane.waiting.unshift(...again)
+        await pause(backoffMs(failures++))
+        lane.waiting = lane.waiting.filter(({ settled }) => !settled)
+      }
+    }
+    lane.working = false
+  }
+
+  /** Sends one batch and settles what can be settled; returns the entries that another attempt may help. */
+  async function attempt(bucket: number, batch: Entry[]): Promise<Entry[]> {
+    for (const entry of batch) entry.inFlight = true
+    try {
+      const outcomes = await appendBatch(
+        db,
+        bucket,
+        batch.map(({ request }) => request)
+      )
+      for (const [i, entry] of batch.entries()) entry.settle(outcomes[i]!)
+      return []
+    } catch (thrown) {
+      const err = toDbError(thrown)
+      for (const entry of batch) note(entry, err)
+      if (err.outcome !== 'definite') return batch
+      if (batch.length > 1) return await attemptInHalves(bucket, batch)
+      batch[0]!.settle(err)
+      return []
+    }
+  }
+
+  /** One request of the batch is at fault and failed them all: halving finds it and lets the others pass. */
+  async function attemptInHalves(bucket: number, batch: Entry[]): Promise<Entry[]> {
+    const middle = batch.length >> 1
+    const first = await attempt(bucket, batch.slice(0, middle))
+    const second = await attempt(bucket, batch.slice(middle))
+    return [...first, ...second]
+  }
+
+  return {
+    /**
+     * Queues one request of `size` bytes and resolves with its outcome. Throws OVERLOADED or SHUTTING_DOWN before it is
+     * queued; OVERLOADED or DATABASE_UNAVAILABLE at the deadline when it was certainly not stored; OUTCOME_UNKNOWN (with
+     * `eventIds`) when it may have been; a DbError when the database refused the data itself.
+     */
+    async submit(bucket: number, request: AppendRequest, size: number): Promise<AppendOutcome> {
+      admit(size)
+      return await new Promise((resolve, reject) => {
+        const entry: Entry = {
+          request,
+          bytes: size,
+          settled: false,
+          inFlight: false,
+          failure: null,
+          doubtful: false,
+          settle
+        }
+        const timer = setTimeout(() => settle(expired(entry, limits.deadlineMs)), limits.deadlineMs)
+        function settle(result: AppendOutcome | Error): void {
+          if (entry.settled) return
+          entry.settled = true
+          clearTimeout(timer)
+          leave(size)
+          if (result instanceof Error) reject(result)
+          else resolve(result)
+        }
+        const lane = laneOf(bucket)
+        lane.waiting.push(entry)
+        if (!lane.working) void work(lane)
+      })
+    },
+
+    /** Refuses new requests and resolves when all that were queued have their answer. */
+    async close(): Promise<void> {
+      await new Promise<void>((resolve) => {
+        closing = resolve
+        if (requests === 0) resolve()
+      })
+    }
+  }
+}
+
+/**
+ * Takes the next batch from the front of the line, within the limits and with at most one request of a user; whom it
+ * passes over keeps its place. The first entry is always taken, however large.
+ */
+function takeBatch(lane: Lane, limits: QueueLimits): Entry[] {
+  const batch: Entry[] = []
+  const left: Entry[] = []
+  const users = new Set<string>()
+  let events = 0
+  let bytes = 0
+  for (const entry of lane.waiting) {
+    if (entry.settled) continue
+    const { userId } = entry.request
+    const fits =
+      batch.length === 0 ||
+      (batch.length < limits.batchRequests &&
+        events + entry.request.events.length <= limits.batchEvents &&
+        bytes + entry.bytes <= limits.batchBytes &&
+        !users.has(userId))
+    users.add(userId)
+    if (!fits) {
+      left.push(entry)
+      continue
+    }
+    batch.push(entry)
+    events += entry.request.events.length
+    bytes += entry.bytes
+  }
+  lane.waiting = left
+  return batch
+}
+
+function note(entry: Entry, err: DbError): void {
+  entry.inFlight = false
+  entry.failure = err
+  if (err.outcome === 'unknown') entry.doubtful = true
+}
+
+const backoffMs = (failures: number): number => Math.min(1000, 10 * 2 ** failures) * (0.5 + Math.random() / 2)
+
+const overloaded = (why: string): DomainError =>
+  new DomainError('OVERLOADED', `The service has more appends than it can store: ${why}. Send the request again later.`)
+
+function expired({ request, inFlight, doubtful, failure }: Entry, deadlineMs: number): DomainError {
+  const options = failure ? { cause: failure } : {}
+  if (inFlight || doubtful) {
+    return new DomainError(
+      'OUTCOME_UNKNOWN',
+      `Whether the events were stored could not be learnt within ${deadlineMs} ms. Send the same request with the same event ids again: it is stored once.`,
+      { eventIds: request.events.map(({ id }) => id) },
+      options
+    )
+  }
+  if (failure) {
+    return new DomainError(
+      'DATABASE_UNAVAILABLE',
+      'The database cannot be reached; nothing was stored. Send the request again later.',
+      {},
+      options
+    )
+  }
+  return overloaded(`its turn did not come within ${deadlineMs} ms`)
+}

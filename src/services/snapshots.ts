@@ -1,0 +1,146 @@
+/** Making, listing and clearing snapshots. They save work and are never the truth: losing any costs only speed. */
+import { v7 as uuidV7 } from 'uuid'
+import type { Db } from '../db/client.js'
+import { bucketOf } from '../domain/bucket.js'
+import type { Catalog } from '../domain/catalog.js'
+import { DomainError, userNotFound } from '../domain/errors.js'
+import type { StreamKey } from '../domain/event.js'
+import { isSnapshotDue, type Snapshot } from '../domain/snapshot.js'
+import type { Metrics } from '../observe/metrics.js'
+import { selectHeadVersion } from '../store/events.js'
+import {
+  type AgeMark,
+  deleteExpiredSnapshots,
+  deleteSnapshotsBeyond,
+  insertSnapshot,
+  type SnapshotSummary,
+  selectLatestSnapshot,
+  selectSnapshotAt,
+  selectSnapshotCandidates,
+  selectSnapshots
+} from '../store/snapshots.js'
+import type { ReplayService } from './replay.js'
+
+export type SnapshotPolicy = {
+  /** events past the newest usable snapshot that make another due */
+  threshold: number
+  /** snapshots of a user that stay */
+  retain: number
+  /** age after which the others go */
+  maxAgeDays: number
+}
+
+const CANDIDATE_SPAN = 5000
+const EXPIRY_BATCH = 1000
+const DAY_MS = 86_400_000
+
+export type SnapshotService = ReturnType<typeof createSnapshotService>
+
+export function createSnapshotService(parts: {
+  db: Db
+  replay: ReplayService
+  catalog: Catalog
+  metrics: Pick<Metrics, 'snapshotCreated'>
+  buckets: number
+  policy: SnapshotPolicy
+}) {
+  const { db, replay, catalog, metrics, buckets, policy } = parts
+  const { fingerprint } = catalog
+  const bucketFor = (key: StreamKey) => bucketOf(key.userId, buckets)
+
+  async function assertUser(key: StreamKey): Promise<void> {
+    if ((await selectHeadVersion(db, bucketFor(key), key)) === 0) throw userNotFound(key.userId)
+  }
+
+  async function take(
+    key: StreamKey,
+    reason: string,
+    createdBy: string
+  ): Promise<{ created: boolean; snapshot: SnapshotSummary }> {
+    const startedAt = performance.now()
+    const { version, state, replay: how } = await replay.stateAt(key)
+    const metadata = {
+      reason,
+      eventCount: how.eventsApplied,
+      snapshotSize: Buffer.byteLength(JSON.stringify(state)),
+      createdBy
+    }
+    const created = await insertSnapshot(db, bucketFor(key), key, {
+      id: uuidV7(),
+      version,
+      state,
+      fingerprint,
+      metadata
+    })
+    if (created) {
+      metrics.snapshotCreated(reason, (performance.now() - startedAt) / 1000)
+      await deleteSnapshotsBeyond(db, bucketFor(key), key, policy.retain, fingerprint)
+    }
+    const snapshot = await selectSnapshotAt(db, bucketFor(key), key, version, fingerprint)
+    if (!snapshot) throw snapshotNotFound(key.userId)
+    return { created, snapshot }
+  }
+
+  return {
+    /** Makes a snapshot of the current version from the one before; `created` is false if it was there already. Throws USER_NOT_FOUND. */
+    take,
+
+    /** Snapshots of a user without their states, newest first; `usable` under the rules of this service. Throws USER_NOT_FOUND. */
+    async list(key: StreamKey): Promise<(SnapshotSummary & { usable: boolean })[]> {
+      await assertUser(key)
+      const snapshots = await selectSnapshots(db, bucketFor(key), key)
+      return snapshots.map((snapshot) => ({ ...snapshot, usable: snapshot.fingerprint === fingerprint }))
+    },
+
+    /** Newest usable snapshot. Throws USER_NOT_FOUND, SNAPSHOT_NOT_FOUND. */
+    async latest(key: StreamKey): Promise<Snapshot> {
+      await assertUser(key)
+      const snapshot = await selectLatestSnapshot(db, bucketFor(key), key, fingerprint)
+      if (!snapshot) throw snapshotNotFound(key.userId)
+      return snapshot
+    },
+
+    /** Deletes all but the `retain` newest snapshots of a user and returns how many. Throws USER_NOT_FOUND. */
+    async cleanUp(key: StreamKey, retain: number): Promise<number> {
+      await assertUser(key)
+      return await deleteSnapshotsBeyond(db, bucketFor(key), key, retain, fingerprint)
+    },
+
+    /** Deletes snapshots older than `days`, but never a user's newest usable one. Returns how many; stops early when aborted. */
+    async expire(days: number, signal?: AbortSignal): Promise<number> {
+      const before = new Date(Date.now() - days * DAY_MS).toISOString()
+      let total = 0
+      let after: AgeMark | null = null
+      do {
+        const { deleted, next } = await deleteExpiredSnapshots(db, { before, after, limit: EXPIRY_BATCH, fingerprint })
+        total += deleted
+        after = next
+      } while (after && !signal?.aborted)
+      return total
+    },
+
+    /**
+     * One step of the snapshotter: looks at the log after `position` and makes the snapshots that are due.
+     * Returns the position it got to; all due users up to there have their snapshot.
+     */
+    async takeDue(bucket: number, position: number): Promise<number> {
+      const { upTo, candidates } = await selectSnapshotCandidates(db, {
+        bucket,
+        position,
+        span: CANDIDATE_SPAN,
+        threshold: policy.threshold,
+        fingerprint
+      })
+      for (const { key, version, snapshotVersion } of candidates) {
+        if (isSnapshotDue(version, snapshotVersion, policy.threshold)) await take(key, 'threshold', 'snapshotter')
+      }
+      return upTo
+    }
+  }
+}
+
+const snapshotNotFound = (userId: string): DomainError =>
+  new DomainError(
+    'SNAPSHOT_NOT_FOUND',
+    `User ${userId} has no usable snapshot. Make one, or read the state, which needs none.`
+  )

@@ -1,0 +1,184 @@
+/** Snapshots in the database. `fingerprint` always names the rules of the calling service: usable means made under it. */
+import { and, desc, eq, sql } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { userSnapshots } from '../db/tables.js'
+import type { StreamKey } from '../domain/event.js'
+import type { Snapshot } from '../domain/snapshot.js'
+
+export type NewSnapshot = Omit<Snapshot, 'createdAt' | 'aggregateId' | 'tenantId'>
+export type SnapshotSummary = Omit<Snapshot, 'state'>
+
+const { aggregateId, bucket: bucketColumn, tenantId, version, fingerprint: fingerprintColumn } = userSnapshots
+const summary = {
+  id: userSnapshots.id,
+  aggregateId,
+  tenantId,
+  version,
+  fingerprint: fingerprintColumn,
+  metadata: userSnapshots.metadata,
+  createdAt: userSnapshots.createdAt
+}
+
+const ofUser = (bucket: number, key: StreamKey) =>
+  and(eq(bucketColumn, bucket), eq(aggregateId, key.userId), eq(tenantId, key.tenantId))
+
+/** Stores a snapshot unless one of its version and fingerprint is there; tells whether it did. */
+export async function insertSnapshot(db: Db, bucket: number, key: StreamKey, snapshot: NewSnapshot): Promise<boolean> {
+  const rows = await db.orm
+    .insert(userSnapshots)
+    .values({ ...snapshot, bucket, aggregateId: key.userId, tenantId: key.tenantId })
+    .onConflictDoNothing()
+    .returning({ id: userSnapshots.id })
+  return rows.length === 1
+}
+
+/** Snapshots of a user without their states, newest first, at most 1,000. */
+export async function selectSnapshots(db: Db, bucket: number, key: StreamKey): Promise<SnapshotSummary[]> {
+  return await db.orm.select(summary).from(userSnapshots).where(ofUser(bucket, key)).orderBy(desc(version)).limit(1000)
+}
+
+/** Newest usable snapshot of a user, or undefined. */
+export async function selectLatestSnapshot(
+  db: Db,
+  bucket: number,
+  key: StreamKey,
+  fingerprint: string
+): Promise<Snapshot | undefined> {
+  const [snapshot] = await db.orm
+    .select({ ...summary, state: userSnapshots.state })
+    .from(userSnapshots)
+    .where(and(ofUser(bucket, key), eq(fingerprintColumn, fingerprint)))
+    .orderBy(desc(version))
+    .limit(1)
+  return snapshot
+}
+
+/** The snapshot of one version and fingerprint, without its state, or undefined. */
+export async function selectSnapshotAt(
+  db: Db,
+  bucket: number,
+  key: StreamKey,
+  at: number,
+  fingerprint: string
+): Promise<SnapshotSummary | undefined> {
+  const [snapshot] = await db.orm
+    .select(summary)
+    .from(userSnapshots)
+    .where(and(ofUser(bucket, key), eq(version, at), eq(fingerprintColumn, fingerprint)))
+    .limit(1)
+  return snapshot
+}
+
+/** Deletes all but the `retain` best snapshots of a user: usable ones before others, newer before older. Returns how many. */
+export async function deleteSnapshotsBeyond(
+  db: Db,
+  bucket: number,
+  key: StreamKey,
+  retain: number,
+  fingerprint: string
+): Promise<number> {
+  const rows = await db.orm
+    .delete(userSnapshots)
+    .where(
+      and(
+        ofUser(bucket, key),
+        sql`${userSnapshots.id} IN (
+          SELECT s.id FROM user_snapshots s
+          WHERE s.bucket = ${bucket} AND s."aggregateId" = ${key.userId} AND s."tenantId" = ${key.tenantId}
+          ORDER BY s.fingerprint = ${fingerprint} DESC, s.version DESC OFFSET ${retain})`
+      )
+    )
+    .returning({ id: userSnapshots.id })
+  return rows.length
+}
+
+/** Where a walk over snapshots by age stands. */
+export type AgeMark = { createdAt: string; id: string }
+
+const EXPIRE = `
+  WITH batch AS (
+    SELECT s.bucket, s."aggregateId", s.id, s.version, s.fingerprint, s."createdAt" FROM user_snapshots s
+    WHERE s."createdAt" < $1::text::timestamptz AND (s."createdAt", s.id) > ($2::text::timestamptz, $3::uuid)
+    ORDER BY s."createdAt", s.id LIMIT $4::integer
+  ), gone AS (
+    DELETE FROM user_snapshots s USING batch
+    WHERE s.bucket = batch.bucket AND s."aggregateId" = batch."aggregateId" AND s.id = batch.id
+      AND (batch.fingerprint <> $5::text OR EXISTS (
+        SELECT FROM user_snapshots newer
+        WHERE newer.bucket = batch.bucket AND newer."aggregateId" = batch."aggregateId"
+          AND newer.fingerprint = $5::text AND newer.version > batch.version))
+    RETURNING s.id
+  )
+  SELECT (SELECT count(*) FROM gone)::integer AS deleted, last."createdAt", last.id
+  FROM (SELECT b."createdAt", b.id FROM batch b ORDER BY b."createdAt" DESC, b.id DESC LIMIT 1) last`
+
+/**
+ * Deletes expired snapshots (made before `before`) among the next `limit` after `after`, but never a user's newest usable one.
+ * Returns how many and where to go on; `next` is null after the last.
+ */
+export async function deleteExpiredSnapshots(
+  db: Db,
+  { before, after, limit, fingerprint }: { before: string; after: AgeMark | null; limit: number; fingerprint: string }
+): Promise<{ deleted: number; next: AgeMark | null }> {
+  const from = after ?? { createdAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' }
+  const [row] = await db.query<AgeMark & { deleted: number }>(EXPIRE, [
+    before,
+    from.createdAt,
+    from.id,
+    limit,
+    fingerprint
+  ])
+  return row ? { deleted: row.deleted, next: { createdAt: row.createdAt, id: row.id } } : { deleted: 0, next: null }
+}
+
+/** A user who is due for a snapshot when `version` is far enough past `snapshotVersion`. */
+export type SnapshotCandidate = { key: StreamKey; version: number; snapshotVersion: number }
+
+const CANDIDATES = `
+  WITH span AS (
+    SELECT least(coalesce(max(e.position), 0), $2::bigint + $3::integer) AS upto FROM user_events e WHERE e.bucket = $1::smallint
+  ), grown AS (
+    SELECT e."aggregateId", e."tenantId", max(e.version) AS version FROM user_events e, span
+    WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= span.upto
+    GROUP BY e."aggregateId", e."tenantId" HAVING max(e.version) >= $4::integer
+  )
+  SELECT span.upto, grown."aggregateId", grown."tenantId", grown.version, coalesce(newest.version, 0) AS "snapshotVersion"
+  FROM span
+  LEFT JOIN grown ON true
+  LEFT JOIN LATERAL (
+    SELECT s.version FROM user_snapshots s
+    WHERE s.bucket = $1::smallint AND s."aggregateId" = grown."aggregateId" AND s.fingerprint = $5::text
+    ORDER BY s.version DESC LIMIT 1
+  ) newest ON true`
+
+type CandidateRow = {
+  upto: string | null
+  aggregateId: string | null
+  tenantId: string
+  version: number
+  snapshotVersion: number
+}
+
+/**
+ * Users with events in the next `span` positions after `position` and at least `threshold` versions, with how far their
+ * newest usable snapshot goes; and the last position looked at, `position` itself when there is nothing new.
+ */
+export async function selectSnapshotCandidates(
+  db: Db,
+  {
+    bucket,
+    position,
+    span,
+    threshold,
+    fingerprint
+  }: { bucket: number; position: number; span: number; threshold: number; fingerprint: string }
+): Promise<{ upTo: number; candidates: SnapshotCandidate[] }> {
+  const rows = await db.query<CandidateRow>(CANDIDATES, [bucket, position, span, threshold, fingerprint], {
+    repeatable: true
+  })
+  const upTo = Math.max(position, Number(rows[0]?.upto ?? 0))
+  const candidates = rows.flatMap(({ aggregateId: userId, tenantId: tenant, version: at, snapshotVersion }) =>
+    userId === null ? [] : [{ key: { userId, tenantId: tenant }, version: at, snapshotVersion }]
+  )
+  return { upTo, candidates }
+}

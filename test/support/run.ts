@@ -1,0 +1,69 @@
+/**
+ * Runs the tests: `npm test [-- files and options of tap]`. Brings a PostgreSQL (the server of TEST_DATABASE_URL if that
+ * is set, whose user must be allowed to create databases; else an embedded one that lives as long as the run), makes a
+ * migrated template database that every test file clones, and cleans up. Ends with tap's exit code.
+ */
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
+import { migrate } from '../../src/db/migrate.js'
+
+const GiB = 1024 ** 3
+
+/** Memory if there is plenty: making files is what cloning databases costs. */
+async function scratchFolder(): Promise<string> {
+  const memory = await statfs('/dev/shm').catch(() => null)
+  return memory && memory.bavail * memory.bsize > 2 * GiB ? '/dev/shm' : tmpdir()
+}
+
+async function bringServer(): Promise<{ url: string; stop: () => Promise<void> }> {
+  const given = process.env.TEST_DATABASE_URL
+  if (given) return { url: given, stop: async () => {} }
+  const dataDir = await mkdtemp(join(await scratchFolder(), 'user-event-store-test-'))
+  const server = await startEmbeddedPostgres({ dataDir, settings: { max_connections: '300' } })
+  return {
+    url: server.url,
+    async stop() {
+      await server.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    }
+  }
+}
+
+async function withTemplate(serverUrl: string, work: (template: string) => Promise<number>): Promise<number> {
+  const admin = postgres(serverUrl, { max: 1, onnotice: () => {} })
+  const template = `ues_template_${randomBytes(6).toString('hex')}`
+  await admin.unsafe(`CREATE DATABASE ${template}`)
+  try {
+    const url = new URL(serverUrl)
+    url.pathname = `/${template}`
+    await migrate(url.href)
+    return await work(template)
+  } finally {
+    await admin.unsafe(`DROP DATABASE ${template} WITH (FORCE)`)
+    await admin.end({ timeout: 5 })
+  }
+}
+
+async function runTap(serverUrl: string, template: string): Promise<number> {
+  const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
+  const child = spawn(tap, process.argv.slice(2), {
+    stdio: 'inherit',
+    env: { ...process.env, TEST_SERVER_URL: serverUrl, TEST_TEMPLATE: template }
+  })
+  const [code] = (await once(child, 'exit')) as [number | null]
+  return code ?? 1
+}
+
+const server = await bringServer()
+try {
+  process.exitCode = await withTemplate(server.url, (template) => runTap(server.url, template))
+} finally {
+  await server.stop()
+}
