@@ -33,6 +33,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'operations', description: 'health' }
       ]
     },
+    transformObject: (generated) => ('openapiObject' in generated ? describeEventData(generated.openapiObject) : {}),
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => (schema.$id as string) ?? `def-${i}` }
   })
   for (const schema of [...components, ...eventDataSchemas()]) app.addSchema(schema)
@@ -52,6 +53,18 @@ function eventDataSchemas(): TSchema[] {
       return Type.Composite([schema], { ...schema, $id: `${name}.v${i + 1}`, description: summary, ...examples })
     })
   )
+}
+
+type Described = { properties?: Record<string, unknown> }
+
+/** Says in the document what the domain checks: eventData is the data of one of the types. The routes take any object. */
+function describeEventData(document: object): object {
+  const schemas = (document as { components: { schemas: Record<string, Described> } }).components.schemas
+  for (const { properties } of [schemas.Event, schemas.NewEvent].filter((schema) => schema !== undefined)) {
+    const anyOf = eventDataSchemas().map(({ $id }) => ({ $ref: `#/components/schemas/${$id}` }))
+    if (properties) properties.eventData = { description: 'data of the type', anyOf }
+  }
+  return document
 }
 
 function codeList(): string {

@@ -1,5 +1,6 @@
 /** Shapes on the wire that several routes share. Those with an `$id` are components of the OpenAPI document. */
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { builtInTypes } from '../domain/catalog.js'
 import { DomainError } from '../domain/errors.js'
 import { DEFAULT_TENANT, type StreamKey } from '../domain/event.js'
 import { parseInstant } from '../domain/formats.js'
@@ -14,7 +15,8 @@ export const uuid = (description: string) =>
 export const version = (description: string) => Type.Integer({ minimum: 1, maximum: 2_147_483_647, description })
 export const instant = (description: string) => Type.String({ format: 'date-time', description })
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
-const openObject = (description: string) => Type.Object({}, { additionalProperties: true, description })
+const openObject = (description: string, ...examples: object[]) =>
+  Type.Object({}, { additionalProperties: true, description, ...(examples.length > 0 && { examples }) })
 
 /** A reference to a component that keeps its type. */
 export const ref = <T extends TSchema>(schema: T) => Type.Unsafe<Static<T>>(Type.Ref(schema.$id!))
@@ -28,12 +30,32 @@ export const Event = Type.Object(
     version: Type.Integer({ description: "place in the user's stream, from 1, without gaps" }),
     eventType: Type.String(),
     schemaVersion: Type.Integer({ description: 'schema version that eventData is shown in' }),
-    eventData: openObject('described per type by the components named after the types'),
+    eventData: openObject('data of the type'),
     metadata: nullable(openObject('as the client sent it')),
     occurredAt: nullable(instant('when the client says it happened')),
     createdAt: instant('when it was recorded; never decreases within a user')
   },
   { $id: 'Event' }
+)
+
+export const NewEvent = Type.Object(
+  {
+    id: Type.Optional(uuid('makes a retry safe; made by the server when absent')),
+    eventType: Type.String({
+      minLength: 1,
+      maxLength: 100,
+      description: `One of ${builtInTypes.map(({ name }) => name).join(', ')}`
+    }),
+    schemaVersion: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 32767, description: 'the newest that accepts the data when absent' })
+    ),
+    eventData: openObject('data of the type'),
+    occurredAt: Type.Optional(instant('when it happened, if the client knows; digits beyond milliseconds are cut off')),
+    metadata: Type.Optional(
+      openObject('who, from where, caused by what: any JSON object', { correlationId: 'checkout-7' })
+    )
+  },
+  { $id: 'NewEvent', additionalProperties: false }
 )
 
 export const User = Type.Object(
@@ -109,7 +131,7 @@ export const Problem = Type.Object(
   { $id: 'Problem', additionalProperties: true, description: 'RFC 9457 problem; further members are facts of the code' }
 )
 
-export const components = [Event, User, SnapshotMetadata, SnapshotSummary, Problem]
+export const components = [Event, NewEvent, User, SnapshotMetadata, SnapshotSummary, Problem]
 
 export const userParams = Type.Object({ userId: uuid('user id') })
 

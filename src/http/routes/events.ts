@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { builtInTypes } from '../../domain/catalog.js'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
 import {
@@ -10,44 +9,14 @@ import {
   instant,
   keyOf,
   momentOf,
+  NewEvent,
   problems,
   ref,
   tenantHeader,
   tenantHeaders,
   userParams,
-  uuid,
   version
 } from '../schemas.js'
-
-const NewEvent = Type.Object(
-  {
-    id: Type.Optional(uuid('makes a retry safe; made by the server when absent')),
-    eventType: Type.String({
-      minLength: 1,
-      maxLength: 100,
-      description: `One of ${builtInTypes.map(({ name }) => name).join(', ')}`
-    }),
-    schemaVersion: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 32767, description: 'the newest that accepts the data when absent' })
-    ),
-    eventData: Type.Object(
-      {},
-      { additionalProperties: true, description: 'described per type by the components named after the types' }
-    ),
-    occurredAt: Type.Optional(instant('when it happened, if the client knows; digits beyond milliseconds are cut off')),
-    metadata: Type.Optional(
-      Type.Object(
-        {},
-        {
-          additionalProperties: true,
-          description: 'who, from where, caused by what: any JSON object',
-          examples: [{ correlationId: 'checkout-7' }]
-        }
-      )
-    )
-  },
-  { additionalProperties: false }
-)
 
 const AppendBody = Type.Object(
   {
@@ -64,7 +33,7 @@ const AppendBody = Type.Object(
         }
       )
     ),
-    events: Type.Array(NewEvent, { minItems: 1, maxItems: EVENTS_PER_APPEND_MAX })
+    events: Type.Array(ref(NewEvent), { minItems: 1, maxItems: EVENTS_PER_APPEND_MAX })
   },
   {
     additionalProperties: false,
@@ -212,7 +181,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fing
           200: {
             description: 'The events',
             headers: {
-              link: { schema: { type: 'string' }, description: '`rel="next"`: the next page, if there is one' }
+              link: { type: 'string', description: '`rel="next"`: the next page, if there is one' }
             },
             content: {
               'application/json': {
@@ -273,8 +242,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fing
 
 function appendHeaders() {
   return {
-    etag: { schema: { type: 'string' }, description: 'version of the user after the last event of the request' },
-    location: { schema: { type: 'string' }, description: 'the last event of the request' }
+    etag: { type: 'string', description: 'version of the user after the last event of the request' },
+    location: { type: 'string', description: 'the last event of the request' }
   }
 }
 

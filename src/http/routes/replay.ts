@@ -76,7 +76,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fi
         response: {
           200: {
             description: 'The state',
-            headers: { etag: { schema: { type: 'string' }, description: 'version and the rules it was folded under' } },
+            headers: { etag: { type: 'string', description: 'version and the rules it was folded under' } },
             content: { 'application/json': { schema: State } }
           },
           304: { description: 'The client has this state already', type: 'null' },
