@@ -7,7 +7,8 @@ import underPressure from '@fastify/under-pressure'
 import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
-import { handleError, problemOf, sendProblem } from './http/errors.js'
+import { registerClosing } from './http/closing.js'
+import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
 import { registerMeasure } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
@@ -62,10 +63,11 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   )
   registerJsonBody(app)
   const refuseOtherMethods = watchMethods(app)
-  refuseWhileClosing(app)
+  // Before anything that may refuse: every answer carries it.
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
   })
+  registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
   await shedLoad(app)
   await registerMeasure(app, { register })
   await registerOpenApi(app)
@@ -97,7 +99,11 @@ function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): Fa
     handlerTimeout: requestTimeoutMs,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    frameworkErrors: (err, request, reply) => handleError(err, request, reply),
+    // A URL that cannot be read comes here and past all hooks.
+    frameworkErrors: (err, request, reply) => {
+      reply.header('x-request-id', request.id)
+      handleError(err, request, reply)
+    },
     clientErrorHandler: refuseBrokenRequest,
     schemaController: { compilersFactory: { buildValidator } }
   }
@@ -115,21 +121,6 @@ const buildValidator: BuildCompilerFromPool = (schemas) => {
 
 function clientRequestId(header: string | string[] | undefined): string | null {
   return typeof header === 'string' && /^[\w.:/+=-]{1,128}$/.test(header) ? header : null
-}
-
-function refuseWhileClosing(app: FastifyInstance): void {
-  let closing = false
-  app.addHook('preClose', async () => {
-    closing = true
-  })
-  app.addHook('onRequest', async (request, reply) => {
-    if (!closing || OPERATIONS.includes(request.url)) return
-    reply.header('connection', 'close')
-    throw new DomainError(
-      'SHUTTING_DOWN',
-      'The service is shutting down. Send the request again: another instance will take it.'
-    )
-  })
 }
 
 async function shedLoad(app: FastifyInstance): Promise<void> {
@@ -154,16 +145,13 @@ const refuseBrokenRequest: NonNullable<FastifyHttpOptions<Server>['clientErrorHa
   )
 }
 
-function brokenRequest(code: string) {
+function brokenRequest(code: string): Failure {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return {
-        code: 'REQUEST_TIMEOUT',
-        detail: 'The request did not arrive in time. Send it faster or in smaller parts.'
-      } as const
+      return requestTimeout
     case 'HPE_HEADER_OVERFLOW':
-      return { code: 'HEADERS_TOO_LARGE', detail: 'The headers are larger than 16 KiB.' } as const
+      return { code: 'HEADERS_TOO_LARGE', detail: 'The headers are larger than 16 KiB.' }
     default:
-      return { code: 'MALFORMED_REQUEST', detail: `The request is not valid HTTP (${code}).` } as const
+      return { code: 'MALFORMED_REQUEST', detail: `The request is not valid HTTP (${code}).` }
   }
 }

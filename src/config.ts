@@ -53,16 +53,28 @@ export class ConfigError extends Error {
 /** Reads settings from an environment; unset and empty ones get their defaults. Throws ConfigError naming every wrong one. */
 export function loadConfig(env: Record<string, string | undefined>): Readonly<Config> {
   const given = Object.fromEntries(
-    Object.keys(settings.properties).flatMap((name) => (env[name] ? [[name, env[name]]] : []))
+    Object.entries(settings.properties).flatMap(([name, schema]) =>
+      env[name] ? [[name, read(schema, env[name])]] : []
+    )
   )
-  const config = Value.Default(settings, Value.Convert(settings, given))
+  const config = Value.Default(settings, given)
   const wrong = [...Value.Errors(settings, config)].map(({ path, schema, message }) => {
     const name = path.slice(1)
-    return `${name} is ${JSON.stringify(env[name])}: ${explain(schema, message)} (${schema.description}).`
+    return `${name} is ${shown(env[name]!)}: ${explain(schema, message)} (${schema.description}).`
   })
   if (wrong.length > 0) throw new ConfigError([...new Set(wrong)].join('\n'))
   return Object.freeze(config as Config)
 }
+
+/** The text as what the schema asks for; unchanged if it is not that, which the check then says. Nothing is rounded or guessed. */
+function read(schema: TSchema, text: string): unknown {
+  if (schema.type === 'integer' && /^-?\d+$/.test(text)) return Number(text)
+  if (schema.type === 'boolean' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true'
+  return text
+}
+
+/** A wrong value as it was given, but without the credentials of an address: the sentence may end in a log. */
+const shown = (text: string): string => JSON.stringify(text.replace(/:.*@/, ':…@'))
 
 function explain(schema: TSchema, message: string): string {
   if (schema.type === 'integer') return `expected a whole number from ${schema.minimum} to ${schema.maximum}`

@@ -6,12 +6,13 @@
  * - the line before the pool is bounded in length and time;
  * - every failure is a DbError that tells whether the statement may have been carried out, without its parameters.
  */
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
 import postgres from 'postgres'
 import { DbError, toDbError } from './pg-error.js'
 import { createSlots } from './slots.js'
+import { backoffSeconds, openSocket, type SocketTarget } from './socket.js'
 
 export type DbOptions = {
   /** connections at most */
@@ -42,7 +43,7 @@ export type Db = {
   close(timeoutMs?: number): Promise<void>
 }
 
-type Result = object[] & { count: number | null; columns: unknown[] | null }
+type Result = object[] & { command: string | null; count: number | null; columns: unknown[] | null }
 
 /** Waits before the second and the third try of a repeatable statement, ms. */
 const RETRY_AFTER_MS = [20, 100]
@@ -61,7 +62,14 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     // Looking up array types costs a query a connection, and one that dies in it is an unhandled rejection.
     fetch_types: false,
     onnotice: () => {},
-    socket: (target: SocketTarget) => connect(target, sockets),
+    backoff: backoffSeconds,
+    socket(target: SocketTarget) {
+      const socket = openSocket(target)
+      // Listening for its end would not do: the driver takes all listeners away when it begins TLS.
+      for (const old of sockets) if (old.destroyed) sockets.delete(old)
+      sockets.add(socket)
+      return socket
+    },
     types: { json: { to: 114, from: [114, 3802], ...asText }, date: { to: 1184, from: [1082, 1114, 1184], ...asText } },
     connection: {
       application_name: options.applicationName ?? 'user-event-store',
@@ -82,8 +90,9 @@ export function openDb(url: string, options: DbOptions = {}): Db {
       deadlineMs,
       sockets
     )) as unknown as Result
-    // After a query that died between its rows the driver counts the next one's from there and leaves holes.
-    if (result.columns?.length && result.length !== result.count) {
+    // After a query that died between its rows the driver counts the next one's from there and leaves holes. One that
+    // it lost track of gets a result in which the server never said that the statement was complete.
+    if (result.command === null || (result.columns?.length && result.length !== result.count)) {
       throw new DbError(
         'unknown',
         'CORRUPT_RESULT',
@@ -102,7 +111,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   ): Promise<object[]> {
     for (let tries = 0; ; tries++) {
       try {
-        return await slots.run(() => runOnce(text, params, rowsAsArrays))
+        return await slots.run(() => runOnce(text, params, rowsAsArrays).catch(afterClosing))
       } catch (thrown) {
         const err = toDbError(thrown)
         const wait = RETRY_AFTER_MS[tries]
@@ -119,26 +128,22 @@ export function openDb(url: string, options: DbOptions = {}): Db {
       rows: await run(text, params, method === 'all', text.startsWith('select'))
     })),
     async close(timeoutMs = 5000) {
-      await Promise.race([sql.end({ timeout: timeoutMs / 1000 }), pause(timeoutMs + 1000, undefined, { ref: false })])
+      // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).
+      await slots.drain(timeoutMs)
+      await sql.end({ timeout: 0 })
       for (const socket of sockets) socket.destroy()
     }
   }
 }
 
-type SocketTarget = { host: string[]; port: number[]; path?: string | false }
+/** Closing a connection takes the driver one more turn of the event loop after its queries failed. */
+const CLOSING_MS = 10
 
-/**
- * A socket that is still connecting: the driver's first message waits in it, and a failure to connect reaches the driver
- * as an event. (A promise that rejects instead would cost the pool a slot for good.) Of several hosts one is drawn.
- */
-function connect({ host, port, path }: SocketTarget, sockets: Set<Socket>): Socket {
-  const socket = new Socket()
-  const turn = Math.floor(Math.random() * host.length)
-  if (path) socket.connect(path)
-  else socket.connect(port[turn] ?? 5432, host[turn] ?? '127.0.0.1')
-  for (const old of sockets) if (old.destroyed) sockets.delete(old)
-  sockets.add(socket)
-  return socket
+/** Keeps the slot of a query that failed with its connection until that is closed: the driver would send the next query on it. */
+async function afterClosing(thrown: unknown): Promise<never> {
+  const err = toDbError(thrown)
+  if (err.outcome === 'unknown' || err.outcome === 'unavailable') await pause(CLOSING_MS)
+  throw err
 }
 
 const SETTLED_MS = 500

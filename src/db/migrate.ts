@@ -11,6 +11,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import postgres from 'postgres'
 import { toDbError } from './pg-error.js'
+import { backoffSeconds, openSocket } from './socket.js'
 
 export type Migration = { number: number; name: string; sql: string; hash: string }
 
@@ -48,7 +49,14 @@ export async function migrate(
   { waitMs = 30_000, migrations }: { waitMs?: number; migrations?: Migration[] } = {}
 ): Promise<string[]> {
   const known = migrations ?? (await readMigrations())
-  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {}, connect_timeout: 10 })
+  const sql = postgres(url, {
+    max: 1,
+    fetch_types: false,
+    onnotice: () => {},
+    connect_timeout: 10,
+    backoff: backoffSeconds,
+    socket: openSocket
+  } as postgres.Options<Record<string, postgres.PostgresType>>)
   try {
     await whenReachable(() => sql.unsafe(CREATE_LEDGER), waitMs)
     const applied: string[] = []

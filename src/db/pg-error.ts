@@ -3,6 +3,7 @@
  * everything above looks at `outcome` and `constraint` only. Messages of Drizzle hold every parameter, so they are never
  * passed on: a DbError carries codes and the server's own sentence, and no parameters.
  */
+import { HUNG_UP } from './socket.js'
 
 /**
  * - `definite`: the statement did nothing and would fail again
@@ -29,6 +30,7 @@ export class DbError extends Error {
 
 const CONFLICT = new Set(['23505', '40001', '40P01', '55P03', '57014'])
 const NEVER_SENT = new Set([
+  HUNG_UP,
   '57P03',
   'ECONNREFUSED',
   'ENOENT',
@@ -44,11 +46,12 @@ const NEVER_SENT = new Set([
 export function toDbError(err: unknown): DbError {
   if (err instanceof DbError) return err
   const {
+    name,
     code = 'NO_CODE',
     constraint_name: constraint = null,
     message
-  } = err as { code?: string; constraint_name?: string; message: string }
-  return new DbError(outcomeOf(code), code, constraint, message)
+  } = err as { name: string; code?: string; constraint_name?: string; message: string }
+  return new DbError(outcomeOf(code, name === 'PostgresError'), code, constraint, message)
 }
 
 /** The DbError that `err` is or hides in its causes (Drizzle wraps what the client throws); null if there is none. */
@@ -57,10 +60,11 @@ export function findDbError(err: unknown): DbError | null {
   return null
 }
 
-function outcomeOf(code: string): DbOutcome {
+/** `answered`: the server said so. By its looks alone EPIPE could be a SQLSTATE. */
+function outcomeOf(code: string, answered: boolean): DbOutcome {
   if (CONFLICT.has(code)) return 'conflict'
   if (NEVER_SENT.has(code) || code.startsWith('53')) return 'unavailable'
-  // A five-character SQLSTATE is an answer: the statement was rolled back. Not so when the connection ends with it.
-  if (/^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|XX)/.test(code)) return 'definite'
+  // The statement was rolled back. Not known when the connection ends with the answer.
+  if (answered && !/^(08|57P|XX)/.test(code)) return 'definite'
   return 'unknown'
 }

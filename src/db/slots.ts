@@ -7,8 +7,10 @@ export type Slots = ReturnType<typeof createSlots>
 export function createSlots({ slots, waitingMax, waitMs }: { slots: number; waitingMax: number; waitMs: number }) {
   const waiting = new Set<() => void>()
   let free = slots
+  let onDrained: (() => void) | null = null
 
   function acquire(): Promise<void> | undefined {
+    if (onDrained) throw new DbError('unavailable', 'CONNECTION_ENDED', null, 'The database pool is closed.')
     if (free > 0) {
       free--
       return undefined
@@ -29,10 +31,12 @@ export function createSlots({ slots, waitingMax, waitMs }: { slots: number; wait
 
   function release(): void {
     const [next] = waiting
-    if (!next) free++
-    else {
+    if (next) {
       waiting.delete(next)
       next()
+    } else {
+      free++
+      if (free === slots) onDrained?.()
     }
   }
 
@@ -45,6 +49,18 @@ export function createSlots({ slots, waitingMax, waitMs }: { slots: number; wait
       } finally {
         release()
       }
+    },
+
+    /** Lets no more work in, and resolves when what was in or in line is done, or after `timeoutMs`. */
+    async drain(timeoutMs: number): Promise<void> {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs)
+        onDrained = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+        if (free === slots) onDrained()
+      })
     }
   }
 }

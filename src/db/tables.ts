@@ -33,7 +33,8 @@ const json = <T>(name: string) =>
 /** timestamptz(3) as RFC 3339 text in UTC with milliseconds. */
 const instant = customType<{ data: string; driverData: string }>({
   dataType: () => 'timestamp (3) with time zone',
-  fromDriver: (value) => new Date(value).toISOString()
+  // PostgreSQL's own notation Date only guesses at: it takes the year 0001 for 2001.
+  fromDriver: (value) => new Date(value.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString()
 })
 
 export const userEvents = pgTable(

@@ -8,11 +8,12 @@ export function registerFormats(): void {
   FormatRegistry.Set('ip', (text) => isIP(text) !== 0)
 }
 
-const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
+const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
 
 /**
  * Reads an RFC 3339 date-time as UTC with milliseconds, finer digits cut off. Null if it is not one: also for
- * 30 February and for leap seconds, which Date would move to another moment or not read at all.
+ * 30 February, 24:00 and leap seconds, which Date would move to another moment or not read at all; and when the moment
+ * is not in the years 1 to 9999 of UTC, which PostgreSQL and four digits cannot say.
  */
 export function parseInstant(text: string): string | null {
   const match = DATE_TIME.exec(text)
@@ -22,5 +23,6 @@ export function parseInstant(text: string): string | null {
   midnight.setUTCFullYear(year)
   if (midnight.getUTCMonth() !== month - 1 || midnight.getUTCDate() !== day) return null
   const instant = new Date(text.replace(' ', 'T'))
-  return Number.isNaN(instant.getTime()) ? null : instant.toISOString()
+  const utcYear = instant.getUTCFullYear()
+  return utcYear >= 1 && utcYear <= 9999 ? instant.toISOString() : null
 }

@@ -7,7 +7,7 @@ import { DomainError } from './errors.js'
 /** Deepest nesting of eventData and of metadata, each of which counts as 1. */
 export const JSON_DEPTH_MAX = 32
 
-/** Nesting of a whole request body beyond which it is not even walked: keeps every recursion here shallow. */
+/** Nesting of a whole request body beyond which its value is not walked: keeps every recursion here shallow. */
 const TEXT_DEPTH_MAX = 128
 
 const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype'])
@@ -19,8 +19,8 @@ export type Hazard = { pointer: string; reason: string }
  * something: a number that does not survive a round trip, a key that is given twice, nesting beyond 128.
  */
 export function parseJson(text: string): unknown {
-  const keys = scan(text)
   const value = parse(text)
+  const keys = scan(text)
   if (countKeys(value) !== keys) throw unsafe(findRepeatedKey(text))
   return value
 }
@@ -71,7 +71,7 @@ const unsafe = ({ pointer, reason }: Hazard): DomainError =>
 const QUOTE = 34
 const BACKSLASH = 92
 
-/** Walks the text once, checks numbers and nesting, and returns how many keys stand in it. Malformed text is left to the parser. */
+/** Walks valid JSON once, checks numbers and nesting, and returns how many keys stand in it. */
 function scan(text: string): number {
   let keys = 0
   let depth = 0
@@ -117,19 +117,22 @@ function endOfNumber(text: string, start: number): number {
 /** Whether the number reads back as the same decimal value. Up to 15 plain digits always do (IEEE 754 double). */
 function survives(token: string): boolean {
   if (token.length <= 15 && !/[eE]/.test(token)) return true
-  const value = Number(token)
-  if (Number.isNaN(value)) return true // not a JSON number: the parser will say so
-  return Number.isFinite(value) && decimal(token) === decimal(String(value))
+  const kept = String(Number(token))
+  return kept === token || (kept !== 'Infinity' && kept !== '-Infinity' && decimal(kept) === decimal(token))
 }
 
 /** A decimal numeral as `digits e exponent` without sign, leading or trailing zeros: equal for equal magnitudes. */
 function decimal(numeral: string): string {
   const [mantissa = '', exponent = '0'] = numeral.replace(/^-/, '').toLowerCase().split('e')
   const [whole = '', fraction = ''] = mantissa.split('.')
-  const digits = (whole + fraction).replace(/^0+/, '')
-  const significant = digits.replace(/0+$/, '')
-  if (significant === '') return '0'
-  return `${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`
+  const digits = whole + fraction
+  let first = 0
+  let end = digits.length
+  // Not by a regular expression: /0+$/ takes minutes for a body full of zeros that do not end it.
+  while (digits[first] === '0') first++
+  while (end > first && digits[end - 1] === '0') end--
+  if (first === end) return '0'
+  return `${digits.slice(first, end)}e${Number(exponent) - fraction.length + digits.length - end}`
 }
 
 function countKeys(value: unknown): number {
@@ -142,15 +145,19 @@ function countKeys(value: unknown): number {
 
 type Frame = { key: string | number; seen: Set<string> | null }
 
-/** Walks the tokens of `text` and calls `visit` before each with the path that leads to it; true ends the walk. */
+/**
+ * Walks valid JSON and calls `visit` for every string, and for every character outside of strings that is no bracket
+ * and no comma, with the path that leads to it; `key` is the string when it is one. True ends the walk.
+ */
 function walk(text: string, visit: (offset: number, path: Frame[], key: string | null) => boolean): void {
   const path: Frame[] = []
+  let before = '' // the last character that is not white space
   for (let i = 0; i < text.length; i++) {
     const top = path.at(-1)
     const char = text.charAt(i)
     if (char === '"') {
       const end = endOfString(text, i)
-      const isKey = top?.seen != null && /^\s*:/.test(text.slice(end + 1, end + 64))
+      const isKey = top?.seen != null && (before === '{' || before === ',')
       const word = isKey ? String(JSON.parse(text.slice(i, end + 1))) : null
       if (visit(i, path, word)) return
       if (isKey && word !== null) top.key = word
@@ -160,17 +167,19 @@ function walk(text: string, visit: (offset: number, path: Frame[], key: string |
     else if (char === '}' || char === ']') path.pop()
     else if (char === ',' && typeof top?.key === 'number') top.key++
     else if (visit(i, path, null)) return
+    if (char.trim() !== '') before = char
   }
 }
 
 const pointerOf = (path: Frame[]): string => path.map(({ key }) => `/${escapePointer(String(key))}`).join('')
 
-/** JSON Pointer of the value that starts at `offset`. Only used to explain a refusal, so it may be slow. */
+/** JSON Pointer of the number that starts at `offset`. */
 function pointerAt(text: string, offset: number): string {
   let pointer = ''
   walk(text, (at, path) => {
+    if (at < offset) return false
     pointer = pointerOf(path)
-    return at >= offset
+    return true
   })
   return pointer
 }

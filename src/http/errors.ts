@@ -86,7 +86,7 @@ export const typeOf = (code: ErrorCode): string =>
 
 /** Fastify's error handler: answers with a problem, and logs what is our fault. */
 export function handleError(err: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
-  const failure = failureOf(err)
+  const failure = failureOf(err, request)
   if (errorTable[failure.code].status >= 500) logFailure(request.log, err, failure)
   sendProblem(reply, failure, request.url)
 }
@@ -95,6 +95,7 @@ export function sendProblem(reply: FastifyReply, failure: Failure, url: string):
   const problem = problemOf(failure, url.split('?', 1)[0]!)
   reply.code(problem.status)
   if (problem.status === 503) reply.header('retry-after', RETRY_AFTER_S)
+  if (failure.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close')
   reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
 }
 
@@ -106,11 +107,11 @@ export function logFailure(log: FastifyBaseLogger, err: Error, { code }: Failure
   else log.warn({ code, ...cause }, 'request refused')
 }
 
-function failureOf(err: FastifyError | Error): Failure {
+function failureOf(err: FastifyError | Error, request: FastifyRequest): Failure {
   if (err instanceof DomainError) return { code: err.code, detail: err.message, facts: err.facts }
   return (
     fromDatabase(err) ??
-    fromFastify(err as FastifyError) ?? {
+    fromFastify(err as FastifyError, request) ?? {
       code: 'INTERNAL_ERROR',
       detail:
         'Something failed that should not. The log of the service has the details under the x-request-id of this answer.'
@@ -126,9 +127,15 @@ function fromDatabase(err: Error): Failure | null {
   return { code: 'DATABASE_UNAVAILABLE', detail: 'The database did not answer. Send the request again later.' }
 }
 
+/** A request that came too slowly. What comes of it later must not be taken for another request: the connection closes. */
+export const requestTimeout: Failure = {
+  code: 'REQUEST_TIMEOUT',
+  detail: 'The request did not arrive in time. Send it faster or in smaller parts.'
+}
+
 type Issue = { pointer: string; reason: string }
 
-function fromFastify(err: FastifyError): Failure | null {
+function fromFastify(err: FastifyError, request: FastifyRequest): Failure | null {
   if (err.validation) {
     const part = err.validationContext ?? 'body'
     const issues = err.validation.map((issue): Issue => {
@@ -151,6 +158,8 @@ function fromFastify(err: FastifyError): Failure | null {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as JSON with content-type: application/json.' }
     case 'FST_ERR_HANDLER_TIMEOUT':
+      // The deadline counts from the headers on: if the rest of the request has not come by then, that is what took too long.
+      if (request.raw.complete === false) return requestTimeout
       return {
         code: 'DEADLINE_EXCEEDED',
         detail:

@@ -12,6 +12,10 @@ const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a
 export const uuid = (description: string) =>
   Type.String({ pattern: UUID, description, examples: ['0191d5a0-7c1e-7000-8000-000000000001'] })
 
+/** Text that the database can hold: without NUL and without lone surrogates (which is what the range means to a Unicode pattern). */
+export const text = (options: { minLength?: number; maxLength: number; description?: string }) =>
+  Type.String({ pattern: '^[^\\u0000\\ud800-\\udfff]*$', ...options })
+
 export const version = (description: string) => Type.Integer({ minimum: 1, maximum: 2_147_483_647, description })
 export const instant = (description: string) => Type.String({ format: 'date-time', description })
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
@@ -140,6 +144,9 @@ export const tenantHeader = {
 }
 
 export const tenantHeaders = Type.Object(tenantHeader)
+
+/** Of a route without a query: what it does not know it refuses, so that nobody believes it was heeded. */
+export const noQuery = Type.Object({}, { additionalProperties: false })
 
 /** The stream a request speaks of; ids are lower case from here on. */
 export function keyOf(request: { params: { userId: string }; headers: { 'x-tenant-id'?: string } }): StreamKey {

@@ -113,9 +113,9 @@ export function createAppendQueue({ db, limits = defaultLimits }: { db: Db; limi
     } catch (thrown) {
       const err = toDbError(thrown)
       for (const entry of batch) note(entry, err)
+      if (batch.length > 1 && isOfOneRequest(err)) return await attemptInHalves(bucket, batch)
       if (err.outcome !== 'definite') return batch
-      if (batch.length > 1) return await attemptInHalves(bucket, batch)
-      batch[0]!.settle(err)
+      for (const entry of batch) entry.settle(err)
       return []
     }
   }
@@ -208,6 +208,9 @@ function note(entry: Entry, err: DbError): void {
   entry.failure = err
   if (err.outcome === 'unknown') entry.doubtful = true
 }
+
+/** Whether the data of one request was refused: by its type, or by a key (which may also be another writer's, and pass). */
+const isOfOneRequest = ({ outcome, constraint }: DbError): boolean => outcome === 'definite' || constraint !== null
 
 const backoffMs = (failures: number): number => Math.min(1000, 10 * 2 ** failures) * (0.5 + Math.random() / 2)
 

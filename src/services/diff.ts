@@ -16,6 +16,8 @@ export async function diffStates(
   toVersion: number
 ): Promise<StateDiff> {
   const stateAt = async (version: number) => (version === 0 ? null : (await replay.stateAt(key, { version })).state)
+  // From nothing to nothing needs no state, but an unknown user is unknown all the same.
+  if (fromVersion === 0 && toVersion === 0) await stateAt(1)
   // The larger version first: if the user has not come that far, that is the answer, whatever the other one is.
   const newer = await stateAt(Math.max(fromVersion, toVersion))
   const older = await stateAt(Math.min(fromVersion, toVersion))

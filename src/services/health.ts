@@ -14,7 +14,8 @@ export type HealthService = ReturnType<typeof createHealthService>
 const PROBE = `
   SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS "fullPageWrites",
          current_setting('synchronous_commit') AS "synchronousCommit", current_setting('server_version') AS "serverVersion",
-         pg_is_in_recovery()::text AS standby, (SELECT max(number)::text FROM schema_migrations) AS migration`
+         pg_is_in_recovery()::text AS standby, to_regclass('schema_migrations')::text AS ledger`
+const NEWEST = 'SELECT max(number) AS migration FROM schema_migrations'
 
 type Probe = {
   fsync: string
@@ -22,7 +23,10 @@ type Probe = {
   synchronousCommit: string
   serverVersion: string
   standby: string
-  migration: string | null
+  /** name of the table of migrations; null in a database that never had any */
+  ledger: string | null
+  /** number of the newest migration; null when there is none */
+  migration: number | null
 }
 
 export function createHealthService({ db, migrations }: { db: Db; migrations: Migration[] }) {
@@ -31,8 +35,9 @@ export function createHealthService({ db, migrations }: { db: Db; migrations: Mi
 
   async function probe(): Promise<Probe | string> {
     try {
-      const [row] = await db.query<Probe>(PROBE)
-      return row!
+      const [settings] = await db.query<Omit<Probe, 'migration'>>(PROBE)
+      const [ledger] = settings!.ledger === null ? [] : await db.query<Pick<Probe, 'migration'>>(NEWEST)
+      return { ...settings!, migration: ledger?.migration ?? null }
     } catch (err) {
       return `the database does not answer (${toDbError(err).sqlState}); check that it runs and that DATABASE_URL is right`
     }
@@ -65,11 +70,11 @@ function databaseCheck({ serverVersion, standby }: Probe): Check {
 }
 
 function migrationCheck({ migration }: Probe, newest: Migration): Check {
-  if (Number(migration ?? -1) === newest.number) return { ok: true, detail: newest.name }
-  return {
-    ok: false,
-    detail: `the database is at migration ${migration ?? 'none'}, this version needs ${newest.number}; restart the service to migrate`
-  }
+  if (migration === newest.number) return { ok: true, detail: newest.name }
+  const found = migration === null ? 'the database has no migrations' : `the database is at migration ${migration}`
+  const cure =
+    (migration ?? -1) < newest.number ? 'restart the service to migrate' : 'run the newer version of the service'
+  return { ok: false, detail: `${found}, this version needs ${newest.number}; ${cure}` }
 }
 
 function durabilityCheck({ fsync, fullPageWrites, synchronousCommit }: Probe): Check {

@@ -5,7 +5,7 @@ import { bucketOf } from '../domain/bucket.js'
 import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound } from '../domain/errors.js'
 import type { StreamKey } from '../domain/event.js'
-import { isSnapshotDue, type Snapshot } from '../domain/snapshot.js'
+import { isSnapshotDue, isStateOf, type Snapshot } from '../domain/snapshot.js'
 import type { Metrics } from '../observe/metrics.js'
 import { selectHeadVersion } from '../store/events.js'
 import {
@@ -95,9 +95,12 @@ export function createSnapshotService(parts: {
     /** Newest usable snapshot. Throws USER_NOT_FOUND, SNAPSHOT_NOT_FOUND. */
     async latest(key: StreamKey): Promise<Snapshot> {
       await assertUser(key)
-      const snapshot = await selectLatestSnapshot(db, bucketFor(key), key, fingerprint)
-      if (!snapshot) throw snapshotNotFound(key.userId)
-      return snapshot
+      for (let below: number | undefined; ; ) {
+        const snapshot = await selectLatestSnapshot(db, bucketFor(key), key, fingerprint, below)
+        if (!snapshot) throw snapshotNotFound(key.userId)
+        if (isStateOf(key, snapshot.state)) return snapshot
+        below = snapshot.version
+      }
     },
 
     /** Deletes all but the `retain` newest snapshots of a user and returns how many. Throws USER_NOT_FOUND. */

@@ -87,9 +87,10 @@ export async function selectEvent(
   const [event] = await db.orm
     .select(shown)
     .from(userEvents)
-    .where(and(ofUser(bucket, key), eq(userEvents.version, version)))
+    .where(and(ofUser(bucket, key), gte(userEvents.version, version)))
+    .orderBy(asc(userEvents.version))
     .limit(1)
-  return event
+  return event?.version === version ? event : undefined
 }
 
 const ofUser = (bucket: number, { tenantId, userId }: StreamKey): SQL | undefined =>

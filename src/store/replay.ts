@@ -1,6 +1,10 @@
-/** Reads for folding: only what the reducer needs, in the cheapest form the wire has (one text for many events). */
+/**
+ * Reads for folding: only what the reducer needs, in the cheapest form the wire has (one text for many events).
+ * Single events are asked for as the first of an order: that leaves the planner one index, also while it knows nothing of the table.
+ */
 import type { Db } from '../db/client.js'
 import type { FoldEvent, JsonObject, StreamKey } from '../domain/event.js'
+import { isStateOf } from '../domain/snapshot.js'
 import type { User } from '../domain/user.js'
 
 /** Events in one slice: bounds what a replay holds in memory at once. */
@@ -54,7 +58,8 @@ const LOAD = `
       WHERE s.bucket = $1::smallint AND s."aggregateId" = $2::uuid AND s.fingerprint <> $6::text
         AND s.version > coalesce(snapshot.version, 0) AND s.version <= target.version) AS stale, snapshot.version AS "snapshotVersion", snapshot.state::text AS state,
     (SELECT (extract(epoch FROM e."createdAt") * 1000)::bigint FROM user_events e
-     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version = snapshot.version) AS "snapshotAsOf",
+     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= snapshot.version
+     ORDER BY e.version LIMIT 1) AS "snapshotAsOf",
     (${SLICE}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid
       AND e.version > coalesce(snapshot.version, 0) AND e.version <= target.version
@@ -79,7 +84,8 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
     { repeatable: true }
   )
   if (!row) return { headVersion: 0, targetVersion: 0, snapshot: null, ignored: null, events: [] }
-  const state = row.state === null ? null : decodeState(row.state, key)
+  const stored: unknown = row.state === null ? null : JSON.parse(row.state)
+  const state = isStateOf(key, stored) ? stored : null
   return {
     headVersion: row.head,
     targetVersion: row.target,
@@ -120,16 +126,52 @@ function parseSlice(text: string | null): FoldEvent[] {
   }))
 }
 
-/** Null when the stored state is not that of this user: a snapshot that cannot be trusted is not used. */
-function decodeState(text: string, key: StreamKey): User | null {
-  const state = JSON.parse(text) as Partial<User> | null
-  const intact =
-    state !== null &&
-    state.id === key.userId &&
-    state.tenantId === key.tenantId &&
-    typeof state.totalLogins === 'number' &&
-    Array.isArray(state.roleIds) &&
-    typeof state.attributes === 'object' &&
-    state.attributes !== null
-  return intact ? (state as User) : null
+/** Events of one user in one batch of tails; a longer tail is read on by slices. */
+export const TAIL_EVENTS = 200
+
+export type TailRequest = { bucket: number; userId: string /** version that is known */; after: number }
+
+type TailRow = {
+  n: string
+  version: number
+  eventType: string
+  schemaVersion: number
+  createdAtMs: string
+  eventData: string
+}
+
+const TAILS = `
+  SELECT r.n, e.version, e."eventType", e."schemaVersion", (extract(epoch FROM e."createdAt") * 1000)::bigint AS "createdAtMs", e."eventData"
+  FROM unnest($1::text::smallint[], $2::text::uuid[], $3::text::integer[]) WITH ORDINALITY AS r(bucket, "user", after, n)
+  CROSS JOIN LATERAL (
+    SELECT t.version, t."eventType", t."schemaVersion", t."createdAt", t."eventData" FROM user_events t
+    WHERE t.bucket = r.bucket AND t."aggregateId" = r."user" AND t.version > r.after
+    ORDER BY t.version LIMIT ${TAIL_EVENTS}
+  ) e`
+
+/** What came after the given version of each user, in the order of the requests; at most TAIL_EVENTS of each. One query. */
+export async function selectTails(db: Db, requests: readonly TailRequest[]): Promise<FoldEvent[][]> {
+  const list = (values: (string | number)[]) => `{${values.join(',')}}`
+  const rows = await db.query<TailRow>(
+    TAILS,
+    [
+      list(requests.map(({ bucket }) => bucket)),
+      list(requests.map(({ userId }) => userId)),
+      list(requests.map(({ after }) => after))
+    ],
+    { repeatable: true }
+  )
+  const tails: FoldEvent[][] = requests.map(() => [])
+  for (const { n, version, eventType, schemaVersion, createdAtMs, eventData } of rows) {
+    const createdAt = new Date(Number(createdAtMs)).toISOString()
+    tails[Number(n) - 1]!.push({
+      version,
+      eventType,
+      schemaVersion,
+      createdAt,
+      eventData: JSON.parse(eventData) as JsonObject
+    })
+  }
+  for (const tail of tails) tail.sort((a, b) => a.version - b.version)
+  return tails
 }

@@ -1,5 +1,5 @@
 /** Snapshots in the database. `fingerprint` always names the rules of the calling service: usable means made under it. */
-import { and, desc, eq, sql } from 'drizzle-orm'
+import { and, desc, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { userSnapshots } from '../db/tables.js'
 import type { StreamKey } from '../domain/event.js'
@@ -22,12 +22,24 @@ const summary = {
 const ofUser = (bucket: number, key: StreamKey) =>
   and(eq(bucketColumn, bucket), eq(aggregateId, key.userId), eq(tenantId, key.tenantId))
 
-/** Stores a snapshot unless one of its version and fingerprint is there; tells whether it did. */
+/**
+ * Stores a snapshot unless the same one is there; tells whether it did. One of its version and fingerprint with another state
+ * is replaced: rules and events being the same, that state cannot be right.
+ */
 export async function insertSnapshot(db: Db, bucket: number, key: StreamKey, snapshot: NewSnapshot): Promise<boolean> {
   const rows = await db.orm
     .insert(userSnapshots)
     .values({ ...snapshot, bucket, aggregateId: key.userId, tenantId: key.tenantId })
-    .onConflictDoNothing()
+    .onConflictDoUpdate({
+      target: [bucketColumn, aggregateId, version, fingerprintColumn],
+      set: {
+        id: sql`excluded.id`,
+        state: sql`excluded.state`,
+        metadata: sql`excluded.metadata`,
+        createdAt: sql`excluded."createdAt"`
+      },
+      setWhere: sql`${userSnapshots.state} <> excluded.state`
+    })
     .returning({ id: userSnapshots.id })
   return rows.length === 1
 }
@@ -37,17 +49,20 @@ export async function selectSnapshots(db: Db, bucket: number, key: StreamKey): P
   return await db.orm.select(summary).from(userSnapshots).where(ofUser(bucket, key)).orderBy(desc(version)).limit(1000)
 }
 
-/** Newest usable snapshot of a user, or undefined. */
+/** Newest snapshot of a user under `fingerprint`, below a version if one is given, or undefined. Its state is as it was found. */
 export async function selectLatestSnapshot(
   db: Db,
   bucket: number,
   key: StreamKey,
-  fingerprint: string
+  fingerprint: string,
+  below?: number
 ): Promise<Snapshot | undefined> {
   const [snapshot] = await db.orm
     .select({ ...summary, state: userSnapshots.state })
     .from(userSnapshots)
-    .where(and(ofUser(bucket, key), eq(fingerprintColumn, fingerprint)))
+    .where(
+      and(ofUser(bucket, key), eq(fingerprintColumn, fingerprint), below === undefined ? undefined : lt(version, below))
+    )
     .orderBy(desc(version))
     .limit(1)
   return snapshot

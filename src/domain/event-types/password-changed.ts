@@ -18,7 +18,8 @@ export const passwordChanged: EventType = {
   apply: (state, event) => ({ ...state, passwordChangedAt: event.createdAt, updatedAt: event.createdAt })
 }
 
-const SECRET = /pass(?:word|phrase|wd)|^pwd|secret|credential/i
+/** Names as people write them, in any case and with or without separators: newPassword, PASSWORD_HASH, pass_word, userPwd. */
+const SECRET = /pass[-_ ]?(?:word|phrase|code|wd)|^pass$|pwd|secret|credential/i
 
 function findSecret(value: JsonObject, pointer: string): { pointer: string; reason: string } | null {
   for (const [key, child] of Object.entries(value)) {

@@ -1,19 +1,21 @@
 /** Routes that append events and read them back. */
-import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
+import { sendNdjson, wantsNdjson } from '../ndjson.js'
 import {
   Event,
   instant,
   keyOf,
   momentOf,
   NewEvent,
+  noQuery,
   problems,
   ref,
   tenantHeader,
   tenantHeaders,
+  text,
   userParams,
   version
 } from '../schemas.js'
@@ -68,7 +70,7 @@ const EventsQuery = Type.Object(
     from: Type.Optional(instant('recorded at or after')),
     to: Type.Optional(instant('recorded before')),
     eventType: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 100 }), {
+      Type.Array(text({ minLength: 1, maxLength: 100 }), {
         minItems: 1,
         maxItems: 50,
         description: 'only these types; repeat it for several'
@@ -122,6 +124,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fing
             })
           )
         }),
+        querystring: noQuery,
         body: AppendBody,
         response: {
           201: created,
@@ -211,8 +214,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fing
         eventTypes: query.eventType
       }
       if (wantsNdjson(request.headers.accept)) {
-        const pages = await events.readAll(key, selection, query.limit)
-        return reply.type('application/x-ndjson').send(Readable.from(ndjson(pages)) as never)
+        return (await sendNdjson(request, reply, await events.readAll(key, selection, query.limit))) as never
       }
       const page = await events.readPage(key, selection, query.limit ?? 100)
       if (page.next) reply.header('link', `<${nextUrl(request.url, page.next)}>; rel="next"`)
@@ -247,15 +249,8 @@ function appendHeaders() {
   }
 }
 
-const wantsNdjson = (accept: string | undefined): boolean => accept?.includes('application/x-ndjson') ?? false
-
-async function* ndjson(pages: AsyncGenerator<object[]>): AsyncGenerator<string> {
-  for await (const page of pages) yield page.map((event) => `${JSON.stringify(event)}\n`).join('')
-}
-
 function nextUrl(url: string, cursor: string): string {
-  const [path = '', query = ''] = url.split('?', 2)
-  const params = new URLSearchParams(query)
-  params.set('cursor', cursor)
-  return `${path}?${params}`
+  const { pathname, searchParams } = new URL(url, 'http://service')
+  searchParams.set('cursor', cursor)
+  return `${pathname}?${searchParams}`
 }

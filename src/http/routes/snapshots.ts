@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { SnapshotService } from '../../services/snapshots.js'
-import { keyOf, problems, ref, SnapshotSummary, tenantHeaders, User, userParams } from '../schemas.js'
+import { keyOf, noQuery, problems, ref, SnapshotSummary, tenantHeaders, text, User, userParams } from '../schemas.js'
 
 const Deleted = Type.Object({ deleted: Type.Integer({ description: 'snapshots deleted' }) })
 /** A body that may be left out altogether. */
@@ -25,6 +25,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         tags: ['snapshots'],
         params: userParams,
         headers: tenantHeaders,
+        querystring: noQuery,
         response: {
           200: Type.Object({
             userId: Type.String({ format: 'uuid' }),
@@ -54,6 +55,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         tags: ['snapshots'],
         params: userParams,
         headers: tenantHeaders,
+        querystring: noQuery,
         response: {
           200: Type.Object({ ...SnapshotSummary.properties, state: ref(User) }),
           ...problems(['USER_NOT_FOUND', 'SNAPSHOT_NOT_FOUND'])
@@ -72,11 +74,12 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         tags: ['snapshots'],
         params: userParams,
         headers: tenantHeaders,
+        querystring: noQuery,
         body: orNothing(
           Type.Object(
             {
               reason: Type.Optional(
-                Type.String({
+                text({
                   minLength: 1,
                   maxLength: 100,
                   description: 'kept with the snapshot; `manual` when absent'
@@ -112,6 +115,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         tags: ['snapshots'],
         params: userParams,
         headers: tenantHeaders,
+        querystring: noQuery,
         body: Type.Object({ retain }, { additionalProperties: false, examples: [{ retain: 1 }] }),
         response: { 200: Deleted, ...problems(['USER_NOT_FOUND'], { body: true }) }
       }
@@ -129,6 +133,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         tags: ['snapshots'],
         params: userParams,
         headers: tenantHeaders,
+        querystring: noQuery,
         response: { 200: Deleted, ...problems(['USER_NOT_FOUND']) }
       }
     },
@@ -143,6 +148,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         summary: 'Delete old snapshots of all users',
         description: "A user's newest usable snapshot stays, however old.",
         tags: ['snapshots'],
+        querystring: noQuery,
         body: orNothing(
           Type.Object(
             {

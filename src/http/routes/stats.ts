@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { StatisticsService } from '../../services/statistics.js'
-import { instant, problems, tenantHeaders, tenantOf } from '../schemas.js'
+import { instant, noQuery, problems, tenantHeaders, tenantOf } from '../schemas.js'
 
 const momentOrNull = (description: string) => Type.Union([instant(description), Type.Null()])
 
@@ -19,6 +19,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
         description: 'Exact at the moment of the request, for one tenant.',
         tags: ['stats'],
         headers: tenantHeaders,
+        querystring: noQuery,
         response: {
           200: Type.Object({
             totalEvents: Type.Integer(),
