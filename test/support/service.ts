@@ -41,7 +41,7 @@ export async function testService(
 
   async function ask(options: InjectOptions): Promise<Answer> {
     const response = await service.app.inject(options)
-    const json = /json$|json;/.test(String(response.headers['content-type'] ?? ''))
+    const json = response.body !== '' && /[/+]json(;|$)/.test(String(response.headers['content-type'] ?? ''))
     return Object.assign(response, { data: json ? response.json() : null })
   }
   return {

@@ -1,0 +1,102 @@
+/** Processes that a benchmark needs: database, services, the server that does nothing, and those that make load. */
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import postgres, { type Sql } from 'postgres'
+import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
+import { migrate } from '../../src/db/migrate.js'
+import type { LoadPlan, LoadResult } from './load.js'
+import type { RawPlan, RawResult } from './raw.js'
+
+const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
+const run = promisify(execFile)
+
+export type Server = { url: string; pid: number; stop(): Promise<void> }
+export type Database = { url: string; sql: Sql }
+
+export type Machine = Awaited<ReturnType<typeof bringMachine>>
+
+/** An embedded PostgreSQL with default durability on disk, and what runs on it. */
+export async function bringMachine() {
+  const dataDir = await mkdtemp(join(tmpdir(), 'user-event-store-bench-'))
+  const cluster = await startEmbeddedPostgres({ dataDir })
+  const releasers: (() => Promise<unknown>)[] = []
+
+  async function startNode(
+    args: string[],
+    env: Record<string, string>,
+    addressOf: (line: string) => string | undefined
+  ): Promise<Server> {
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    const url = await new Promise<string>((resolve, reject) => {
+      createInterface(child.stdout!).on('line', (line) => {
+        const address = addressOf(line)
+        if (address) resolve(address)
+      })
+      child.once('exit', (code) => reject(new Error(`${args.at(-1)} ended with code ${code}`)))
+    })
+    async function stop(): Promise<void> {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGTERM')
+      await once(child, 'exit')
+    }
+    releasers.push(stop)
+    return { url, pid: child.pid!, stop }
+  }
+
+  return {
+    /** A migrated database of its own. */
+    async createDatabase(name: string): Promise<Database> {
+      const admin = postgres(cluster.url, { max: 1, onnotice: () => {} })
+      await admin.unsafe(`CREATE DATABASE ${name}`)
+      await admin.end()
+      const url = new URL(cluster.url)
+      url.pathname = `/${name}`
+      await migrate(url.href)
+      const sql = postgres(url.href, { max: 1, onnotice: () => {}, fetch_types: false })
+      releasers.push(() => sql.end({ timeout: 5 }))
+      return { url: url.href, sql }
+    },
+
+    /** The built service on a database. */
+    startService: (database: Database, env: Record<string, string> = {}): Promise<Server> =>
+      startNode([here('../../dist/main.js')], { DATABASE_URL: database.url, ...env }, (line) => {
+        const { msg, address } = JSON.parse(line) as { msg?: string; address?: string }
+        return msg === 'ready' ? address : undefined
+      }),
+
+    startNothing: (): Promise<Server> => startNode(['--import', 'tsx', here('nothing-server.ts')], {}, (line) => line),
+
+    async stop(): Promise<void> {
+      for (const release of releasers.reverse()) await release()
+      await cluster.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    }
+  }
+}
+
+/** Load over HTTP, or statements straight to PostgreSQL, from a process of their own. */
+export const load = (plan: LoadPlan): Promise<LoadResult> => inProcess('load.ts', plan)
+export const raw = (plan: RawPlan): Promise<RawResult> => inProcess('raw.ts', plan)
+
+async function inProcess<Result>(file: string, plan: object): Promise<Result> {
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', here(file), JSON.stringify(plan)], {
+    maxBuffer: 1e8
+  })
+  return JSON.parse(stdout) as Result
+}
+
+/** Resident memory of a process, bytes. */
+export function residentBytes(pid: number): number {
+  const [, kB = '0'] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kB) * 1024
+}

@@ -1,0 +1,60 @@
+/** Fills a database fast, straight by SQL and with the numbering that appends would give. The service must not be running on it. */
+import type { Sql } from 'postgres'
+
+/** Events of a user in a filled database. */
+export const EVENTS_PER_USER = 20
+const CHUNK_USERS = 10_000
+
+const COLUMNS = `bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt"`
+
+/** A user's life: created, then signing in and changing by turns. `v` is the version. */
+const TYPE = `CASE WHEN v = 1 THEN 'UserCreated' WHEN v % 2 = 0 THEN 'UserUpdated' ELSE 'LoginInfoUpdated' END`
+const DATA = `CASE
+  WHEN v = 1 THEN '{"username":"user","email":"user@example.com"}'
+  WHEN v % 2 = 0 THEN format('{"fullName":"Name %s","attributes":{"theme":"dark","language":"en"}}', v)
+  ELSE '{"ipAddress":"203.0.113.7","loginAt":"2026-11-22T08:00:00.000Z"}' END::jsonb`
+
+/** Adds users with EVENTS_PER_USER events each until the log has at least `events`; `user` of number i has the id `bulkUser(i)`. */
+export async function seedEvents(
+  sql: Sql,
+  events: number,
+  onProgress: (done: number) => void = () => {}
+): Promise<void> {
+  let users = (await lastPosition(sql)) / EVENTS_PER_USER
+  while (users * EVENTS_PER_USER < events) {
+    const more = Math.min(CHUNK_USERS, Math.ceil(events / EVENTS_PER_USER) - users)
+    await sql.unsafe(`
+      INSERT INTO user_events (${COLUMNS})
+      SELECT 0, ${users * EVENTS_PER_USER} + (u - ${users}) * ${EVENTS_PER_USER} + v, gen_random_uuid(), md5('bulk' || u)::uuid, v, ${TYPE}, 1, ${DATA},
+             '00000000-0000-0000-0000-000000000000', date_trunc('milliseconds', clock_timestamp())
+      FROM generate_series(${users}, ${users + more - 1}) u, generate_series(1, ${EVENTS_PER_USER}) v`)
+    users += more
+    onProgress(users * EVENTS_PER_USER)
+  }
+  await sql.unsafe('ANALYZE user_events')
+}
+
+/** Adds one user with `events` events. */
+export async function seedUser(sql: Sql, userId: string, events: number): Promise<void> {
+  const from = await lastPosition(sql)
+  await sql.unsafe(`
+    INSERT INTO user_events (${COLUMNS})
+    SELECT 0, ${from} + v, gen_random_uuid(), '${userId}', v, ${TYPE}, 1, ${DATA},
+           '00000000-0000-0000-0000-000000000000', date_trunc('milliseconds', clock_timestamp())
+    FROM generate_series(1, ${events}) v`)
+}
+
+/** Ids of the first `count` users that seedEvents made. */
+export async function bulkUsers(sql: Sql, count: number): Promise<string[]> {
+  const rows = await sql.unsafe<{ id: string }[]>(
+    `SELECT md5('bulk' || u)::uuid AS id FROM generate_series(0, ${count - 1}) u`
+  )
+  return rows.map(({ id }) => id)
+}
+
+async function lastPosition(sql: Sql): Promise<number> {
+  const [row] = await sql.unsafe<{ position: string }[]>(
+    'SELECT coalesce(max(position), 0) AS position FROM user_events WHERE bucket = 0'
+  )
+  return Number(row!.position)
+}

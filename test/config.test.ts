@@ -1,0 +1,146 @@
+import t from 'tap'
+import { ConfigError, loadConfig, settings } from '../src/config.js'
+
+/** The sentences that refuse an environment. */
+function refusal(env: Record<string, string>): string[] {
+  try {
+    loadConfig(env)
+  } catch (err) {
+    if (err instanceof ConfigError) return err.message.split('\n')
+    throw err
+  }
+  throw new Error(`accepted: ${JSON.stringify(env)}`)
+}
+
+const integers = Object.entries(settings.properties).flatMap(([name, schema]) =>
+  'minimum' in schema && schema.minimum !== undefined && schema.maximum !== undefined
+    ? [{ name: name as keyof typeof settings.properties, min: schema.minimum, max: schema.maximum }]
+    : []
+)
+
+t.test('an empty environment gives the defaults', async (t) => {
+  t.strictSame(loadConfig({}), {
+    DATA_DIR: './data',
+    HOST: '127.0.0.1',
+    PORT: 3000,
+    LOG_LEVEL: 'info',
+    EVENT_BUCKETS: 1,
+    SNAPSHOT_THRESHOLD: 100,
+    RETAIN_SNAPSHOTS: 5,
+    SNAPSHOT_MAX_AGE_DAYS: 90,
+    BODY_BYTES_MAX: 1024 * 1024,
+    EVENT_BYTES_MAX: 64 * 1024,
+    METRICS_TOP_AGGREGATES: 20,
+    METRICS_TOP_TENANTS: 100,
+    DATABASE_POOL_MAX: 10,
+    DATABASE_PREPARE: true,
+    REQUEST_TIMEOUT_MS: 10_000,
+    SHUTDOWN_TIMEOUT_MS: 20_000
+  })
+})
+
+t.test('every number is taken from its least to its greatest value and refused beyond', async (t) => {
+  t.ok(integers.length >= 11)
+  for (const { name, min, max } of integers) {
+    for (const value of [min, max]) t.equal(loadConfig({ [name]: String(value) })[name], value, `${name}=${value}`)
+    for (const value of [min - 1, max + 1]) {
+      const [sentence, ...others] = refusal({ [name]: String(value) })
+      t.ok(
+        sentence!.startsWith(`${name} is "${value}": expected a whole number from ${min} to ${max} (`),
+        `${sentence}`
+      )
+      t.strictSame(others, [], 'one sentence')
+    }
+  }
+})
+
+t.test('what only looks like a whole number is refused, never rounded or guessed', async (t) => {
+  for (const value of [
+    '3000.7',
+    '3e3',
+    '0x50',
+    'true',
+    '80x',
+    ' 80',
+    '+80',
+    '--1',
+    'NaN',
+    'Infinity',
+    '1_000',
+    '9'.repeat(30)
+  ]) {
+    t.match(refusal({ PORT: value }), [`PORT is "${value}": expected a whole number from 0 to 65535`])
+  }
+})
+
+t.test('switches are true or false', async (t) => {
+  for (const value of ['true', 'TRUE']) t.equal(loadConfig({ DATABASE_PREPARE: value }).DATABASE_PREPARE, true)
+  for (const value of ['false', 'False']) t.equal(loadConfig({ DATABASE_PREPARE: value }).DATABASE_PREPARE, false)
+  for (const value of ['yes', '1', '0', 'off']) {
+    t.match(refusal({ DATABASE_PREPARE: value }), [`DATABASE_PREPARE is "${value}": expected true or false (`])
+  }
+})
+
+t.test('words are one of those named', async (t) => {
+  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) {
+    t.equal(loadConfig({ LOG_LEVEL: level }).LOG_LEVEL, level)
+  }
+  for (const level of ['INFO', 'verbose', '30']) {
+    t.match(refusal({ LOG_LEVEL: level }), [
+      /^LOG_LEVEL is ".+": expected one of the words named \(.*trace, debug, info/
+    ])
+  }
+})
+
+t.test('DATABASE_URL is an address of PostgreSQL, and a wrong one is not shown with its password', async (t) => {
+  for (const url of ['postgres://host/db', 'postgresql://user:pass@host:5433/db?sslmode=require']) {
+    t.equal(loadConfig({ DATABASE_URL: url }).DATABASE_URL, url)
+  }
+  for (const url of [
+    'mysql://ada:hunter2@host/db',
+    'postgres:/ada:hunter2@host',
+    'Postgres://ada:hunt@er2/x@host/db'
+  ]) {
+    const [sentence, ...others] = refusal({ DATABASE_URL: url })
+    t.match(sentence, /^DATABASE_URL is ".*": expected .*postgres/)
+    t.notMatch(sentence, /hunt/)
+    t.strictSame(others, [])
+  }
+})
+
+t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
+  const sentences = refusal({
+    PORT: 'x',
+    HOST: 'fine',
+    SNAPSHOT_THRESHOLD: '0',
+    LOG_LEVEL: 'loud',
+    DATABASE_PREPARE: '?'
+  })
+  t.strictSame(sentences.map((sentence) => sentence.split(' ')[0]).sort(), [
+    'DATABASE_PREPARE',
+    'LOG_LEVEL',
+    'PORT',
+    'SNAPSHOT_THRESHOLD'
+  ])
+})
+
+t.test('an empty or missing value is unset', async (t) => {
+  const empty = Object.fromEntries(Object.keys(settings.properties).map((name) => [name, '']))
+  t.strictSame(loadConfig(empty), loadConfig({}))
+  t.strictSame(loadConfig({ PORT: undefined }), loadConfig({}))
+})
+
+t.test('variables of others are ignored', async (t) => {
+  t.strictSame(loadConfig({ PATH: '/bin', port: '1', toString: 'x', __proto__: 'y' }), loadConfig({}))
+})
+
+t.test('settings cannot be changed', async (t) => {
+  const config = loadConfig({ PORT: '0' })
+  t.ok(Object.isFrozen(config))
+  t.throws(() => Object.assign(config, { PORT: 1 }), TypeError)
+  t.not(loadConfig({}), loadConfig({}), 'and are not shared')
+})
+
+t.test('every setting has a description, for the sentences and the table', async (t) => {
+  for (const [name, schema] of Object.entries(settings.properties)) t.match(schema.description, /\w{3}/, name)
+})

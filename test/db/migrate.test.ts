@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises'
+import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
+import t from 'tap'
+import { type Migration, MigrationError, migrate, readMigrations } from '../../src/db/migrate.js'
+import * as tables from '../../src/db/tables.js'
+import { type TestDatabase, testDatabase } from '../support/db.js'
+import { request } from '../support/http.js'
+import { startProcess } from '../support/process.js'
+import { startProxy } from '../support/proxy.js'
+import { until } from '../support/wait.js'
+
+const known = await readMigrations()
+
+const ledger = ({ run }: TestDatabase) =>
+  run<{ number: number; name: string; hash: string }>(
+    'SELECT number, name, hash FROM schema_migrations ORDER BY number'
+  )
+
+const asLedger = (migrations: Migration[]) => migrations.map(({ number, name, hash }) => ({ number, name, hash }))
+
+const tablesOf = async ({ run }: TestDatabase): Promise<string[]> => {
+  const rows = await run<{ name: string }>(
+    `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename`
+  )
+  return rows.map(({ name }) => name)
+}
+
+t.test('of twenty instances that start at once on an empty database each file is applied by one', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const [calls, services] = await Promise.all([
+    Promise.all(Array.from({ length: 18 }, () => migrate(database.url))),
+    Promise.all(Array.from({ length: 2 }, () => startProcess(t, { DATABASE_URL: database.url })))
+  ])
+  t.strictSame(await ledger(database), asLedger(known))
+  const applied = calls.flat()
+  t.equal(new Set(applied).size, applied.length, 'no file was applied by two')
+  for (const { url } of services) t.equal((await request(`${url}/readyz`)).status, 200)
+  for (const service of services) t.equal(await service.end('SIGTERM'), 0)
+})
+
+t.test('a second run applies nothing', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  t.strictSame(
+    await migrate(database.url),
+    known.map(({ name }) => name)
+  )
+  t.strictSame(await migrate(database.url), [])
+  t.strictSame(await ledger(database), asLedger(known))
+})
+
+t.test('a database that a newer version migrated is refused with a sentence, and not touched', async (t) => {
+  const database = await testDatabase(t)
+  await database.run(`INSERT INTO schema_migrations (number, name, hash) VALUES (${known.length}, '9999_future', 'x')`)
+  const before = await ledger(database)
+  await t.rejects(migrate(database.url), {
+    constructor: MigrationError,
+    message: /newer version.*9999_future.*Start that newer version/
+  })
+  t.strictSame(await ledger(database), before)
+})
+
+t.test('the process says why it does not start on such a database, and ends', async (t) => {
+  const database = await testDatabase(t)
+  await database.run(`INSERT INTO schema_migrations (number, name, hash) VALUES (${known.length}, '9999_future', 'x')`)
+  await t.rejects(startProcess(t, { DATABASE_URL: database.url }), { message: /code 1:\n.*newer version/ })
+})
+
+t.test('a file that was edited after it was applied is refused, and the newer files are not applied', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const [first, ...rest] = known
+  await migrate(database.url, { migrations: [first!] })
+  const edited = { ...first!, hash: 'of another text' }
+  await t.rejects(migrate(database.url, { migrations: [edited, ...rest] }), {
+    constructor: MigrationError,
+    message: /0000_tables was edited/
+  })
+  t.strictSame(await ledger(database), asLedger([first!]))
+})
+
+t.test('a file that fails in its middle leaves nothing of itself, and those before it stay', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const broken: Migration = {
+    number: known.length,
+    name: '9999_broken',
+    sql: 'CREATE TABLE half_done (id integer);\n--> statement-breakpoint\nINSERT INTO half_done VALUES (1);\nSELECT 1 / 0;',
+    hash: 'broken'
+  }
+  await t.rejects(migrate(database.url, { migrations: [...known, broken] }), { code: '22012' })
+  t.strictSame(await ledger(database), asLedger(known))
+  t.notOk((await tablesOf(database)).includes('half_done'))
+
+  const mended = { ...broken, sql: 'CREATE TABLE half_done (id integer)', hash: 'mended' }
+  t.strictSame(await migrate(database.url, { migrations: [...known, mended] }), ['9999_broken'])
+  t.ok((await tablesOf(database)).includes('half_done'))
+})
+
+t.test('a database that refuses connections first is migrated as soon as it takes them', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const proxy = await startProxy(t, database.url)
+  proxy.hangUp()
+  const migrating = migrate(proxy.url, { waitMs: 60_000 })
+  await until(() => proxy.accepted() > 10, { what: 'several attempts' })
+  proxy.pass()
+  const passedAt = performance.now()
+  t.equal((await migrating).length, known.length)
+  const waitedMs = performance.now() - passedAt
+  t.ok(waitedMs < 3000, `it took ${Math.round(waitedMs)} ms from then on`)
+  t.strictSame(await ledger(database), asLedger(known))
+})
+
+t.test('a database that stays away fails the start when the wait is over', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const proxy = await startProxy(t, database.url)
+  await proxy.refuse()
+  const startedAt = performance.now()
+  await t.rejects(migrate(proxy.url, { waitMs: 500 }), { code: 'ECONNREFUSED' })
+  const waitedMs = performance.now() - startedAt
+  t.ok(waitedMs > 500 && waitedMs < 3000, `${Math.round(waitedMs)} ms`)
+})
+
+t.test('a wrong name or password fails at once, because waiting would not help', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const wrong = new URL(database.url)
+  wrong.pathname = '/no_such_database'
+  const startedAt = performance.now()
+  await t.rejects(migrate(wrong.href, { waitMs: 20_000 }), { code: '3D000' })
+  t.ok(performance.now() - startedAt < 5000)
+})
+
+t.test('drizzle/ is what drizzle-kit makes of tables.ts', async (t) => {
+  const folder = new URL('../../drizzle/', import.meta.url)
+  const journal = JSON.parse(await readFile(new URL('meta/_journal.json', folder), 'utf8'))
+  const newest = String(journal.entries.at(-1).idx).padStart(4, '0')
+  const committed = JSON.parse(await readFile(new URL(`meta/${newest}_snapshot.json`, folder), 'utf8'))
+  const generated = generateDrizzleJson(tables, committed.id)
+  t.strictSame(await generateMigration(committed, generated), [], 'npm run db:generate has nothing to add')
+  t.strictSame(
+    { ...JSON.parse(JSON.stringify(generated)), id: '', prevId: '' },
+    { ...committed, id: '', prevId: '' },
+    'the committed snapshot is the generated one'
+  )
+})
+
+t.test('what the files make in the database is what tables.ts says', async (t) => {
+  const [byFiles, byTables] = [await testDatabase(t), await testDatabase(t, { empty: true })]
+  const statements = await generateMigration(generateDrizzleJson({}), generateDrizzleJson(tables))
+  for (const statement of statements) await byTables.run(statement)
+  const described = `
+    SELECT c.relname AS name, pg_get_indexdef(c.oid) AS definition FROM pg_class c
+    WHERE c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT table_name || '.' || column_name,
+      concat_ws(' ', data_type, character_maximum_length, datetime_precision, is_nullable, column_default)
+    FROM information_schema.columns WHERE table_schema = 'public'`
+  const shape = (database: TestDatabase) =>
+    database.run<{ name: string }>(
+      `SELECT * FROM (${described}) d WHERE name NOT LIKE 'schema_migrations%' ORDER BY name, definition`
+    )
+  t.strictSame(await shape(byFiles), await shape(byTables))
+})

@@ -1,0 +1,58 @@
+/** Every code of the error table is proven somewhere: which file provokes it, kept complete and true. */
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { type ErrorCode, errorTable } from '../../src/http/errors.js'
+
+const provenIn: Record<ErrorCode, string> = {
+  BODY_TOO_LARGE: 'sizes',
+  CURSOR_MALFORMED: 'read-events',
+  DATABASE_UNAVAILABLE: 'failures',
+  DEADLINE_EXCEEDED: 'failures',
+  DUPLICATE_EVENT_ID: 'event-ids',
+  EVENT_ID_REUSED: 'event-ids',
+  EVENT_TOO_LARGE: 'sizes',
+  HEADERS_TOO_LARGE: 'sockets',
+  INTERNAL_ERROR: 'failures',
+  INVALID_EVENT_DATA: 'event-types',
+  MALFORMED_JSON: 'json-hazards',
+  MALFORMED_REQUEST: 'shell',
+  METHOD_NOT_ALLOWED: 'shell',
+  MOMENT_INVALID: 'read-events',
+  NO_STATE_YET: 'state',
+  OUTCOME_UNKNOWN: 'failures',
+  OVERLOADED: 'failures',
+  PRECONDITION_AMBIGUOUS: 'expected-version',
+  PRECONDITION_FAILED: 'expected-version',
+  PRECONDITION_INVALID: 'expected-version',
+  REQUEST_TIMEOUT: 'sockets',
+  ROUTE_NOT_FOUND: 'shell',
+  SHUTTING_DOWN: 'sockets',
+  SNAPSHOT_NOT_FOUND: 'snapshots',
+  TARGET_AMBIGUOUS: 'state',
+  UNKNOWN_EVENT_TYPE: 'life-cycle',
+  UNKNOWN_SCHEMA_VERSION: 'life-cycle',
+  UNSAFE_JSON: 'json-hazards',
+  UNSUPPORTED_MEDIA_TYPE: 'shell',
+  USER_ALREADY_CREATED: 'life-cycle',
+  USER_DELETED: 'life-cycle',
+  USER_ID_TAKEN: 'tenants',
+  USER_NOT_CREATED: 'life-cycle',
+  USER_NOT_FOUND: 'tenants',
+  VALIDATION_FAILED: 'append',
+  VERSION_CONFLICT: 'expected-version',
+  VERSION_NOT_FOUND: 'state'
+}
+
+t.test('the list has every code of the table and no other', async (t) => {
+  t.strictSame(Object.keys(provenIn).sort(), Object.keys(errorTable).sort())
+})
+
+t.test('each code is expected, with its status, by the file that the list names', async (t) => {
+  for (const [code, file] of Object.entries(provenIn) as [ErrorCode, string][]) {
+    const text = await readFile(new URL(`${file}.test.ts`, import.meta.url), 'utf8')
+    const { status } = errorTable[code]
+    // As a verdict (`409 VERSION_CONFLICT`), or as the arguments of a claim (`431, 'HEADERS_TOO_LARGE'`, `status: 400, code: …`).
+    const claim = new RegExp(`${status} ${code}'|${status},\\s+(?:code: )?'${code}'`)
+    t.match(text, claim, `${code} in ${file}.test.ts`)
+  }
+})

@@ -1,0 +1,205 @@
+/** The direction of imports, read from the source: a request flows down from http to the database, and nothing points up. */
+import { readdir, readFile } from 'node:fs/promises'
+import { basename, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+type Import = {
+  from: string
+  /** path below src/, or the name of a package */
+  to: string
+  ours: boolean
+  typeOnly: boolean
+}
+
+const SRC = fileURLToPath(new URL('../src/', import.meta.url))
+const files = (await readdir(SRC, { recursive: true })).filter((file) => file.endsWith('.ts')).sort()
+const code = new Map(
+  await Promise.all(files.map(async (file) => [file, await readFile(join(SRC, file), 'utf8')] as const))
+)
+const imports = [...code].flatMap(([file, text]) => importsOf(file, text))
+
+function importsOf(from: string, text: string): Import[] {
+  const found: Import[] = []
+  function note(specifier: ts.Node | undefined, typeOnly: boolean): void {
+    if (!specifier || !ts.isStringLiteral(specifier)) return
+    const ours = specifier.text.startsWith('.')
+    const to = ours ? posix.join(posix.dirname(from), specifier.text).replace(/\.js$/, '.ts') : specifier.text
+    found.push({ from, to, ours, typeOnly })
+  }
+  function visit(node: ts.Node): void {
+    if (ts.isImportDeclaration(node)) note(node.moduleSpecifier, isTypeOnly(node.importClause))
+    else if (ts.isExportDeclaration(node)) note(node.moduleSpecifier, node.isTypeOnly)
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) note(node.argument.literal, true)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      note(node.arguments[0], false)
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(from, text, ts.ScriptTarget.Latest, true))
+  return found
+}
+
+function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
+  if (!clause || clause.isTypeOnly) return clause !== undefined
+  const names = clause.namedBindings
+  return (
+    !clause.name && names !== undefined && ts.isNamedImports(names) && names.elements.every((name) => name.isTypeOnly)
+  )
+}
+
+/** The folder that a file is in, or the file itself at the top. */
+const layerOf = (file: string): string => file.split('/')[0]!
+
+/** What the code of each layer may import, as folders or single files; and of what it may use the types alone. */
+const arrows: Record<string, { values: string[]; types?: string[] }> = {
+  domain: { values: ['domain'] },
+  db: { values: ['db'], types: ['domain'] },
+  store: { values: ['store', 'db', 'domain'] },
+  // A service that needs another one is given it. What a failure of the database means is said in one place.
+  services: { values: ['store', 'domain', 'db/pg-error.ts'], types: ['services', 'db', 'observe'] },
+  observe: { values: ['observe', 'domain'] },
+  edge: { values: ['edge'], types: ['domain'] },
+  http: { values: ['http', 'domain', 'observe', 'db/pg-error.ts'], types: ['services'] },
+  'loop.ts': { values: [] },
+  'config.ts': { values: [] },
+  'app.ts': { values: ['http', 'domain'], types: ['services'] },
+  'compose.ts': {
+    values: [
+      'app.ts',
+      'config.ts',
+      'loop.ts',
+      'cache.ts',
+      'domain',
+      'db',
+      'store',
+      'services',
+      'observe',
+      'edge',
+      'http'
+    ]
+  },
+  'main.ts': { values: ['compose.ts', 'config.ts', 'db'] },
+  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'db'] }
+}
+
+/** Single exceptions, each with its reason. */
+const allowances = new Map([
+  ['config.ts > store/statistics.ts', 'the largest METRICS_TOP_AGGREGATES is what the table of largest users keeps'],
+  [
+    'edge/redis-cache.ts > domain/snapshot.ts',
+    'what comes out of a cache is checked by the rule that checks snapshots'
+  ],
+  ['edge/redis-cache.ts > services/state-cache.ts', 'the type of the cache that the service asks for'],
+  ['http/routes/events.ts > services/events.ts', 'the limits of the route are those of the service'],
+  ['http/routes/replay.ts > services/diff.ts', 'a service that is one function over another needs no building']
+])
+
+/** Where a package that ties code to a technology may be used. */
+const technologies: [RegExp, string[]][] = [
+  [/^postgres$/, ['db']],
+  [/^drizzle-orm/, ['db', 'store']],
+  [/^redis$/, ['edge']],
+  [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
+  [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
+  [/^pino$/, ['main.ts', 'cli']]
+]
+
+const edge = ({ from, to }: Import): string => `${from} > ${to}`
+const within = (file: string, places: string[]): boolean =>
+  places.some((place) => file === place || file.startsWith(`${place}/`))
+
+t.test('imports follow the arrows between the layers', async (t) => {
+  t.ok(imports.length > 150, 'imports are found')
+  const wrong = imports.filter(({ from, to, ours, typeOnly }) => {
+    const { values, types = [] } = arrows[layerOf(from)] ?? { values: [] }
+    return ours && !within(to, typeOnly ? [...values, ...types] : values)
+  })
+  t.strictSame(
+    wrong.map(edge).filter((name) => !allowances.has(name)),
+    []
+  )
+  t.strictSame(
+    [...allowances.keys()].filter((name) => !wrong.some((each) => edge(each) === name)),
+    [],
+    'no allowance is left over'
+  )
+  t.strictSame(
+    [...new Set(files.map(layerOf))].filter((layer) => !arrows[layer]),
+    [],
+    'every layer has its arrows'
+  )
+})
+
+t.test(
+  'the domain is pure: TypeBox, and of Node only hashing and the syntax of addresses; no clock, no chance, no environment',
+  async (t) => {
+    const packages = imports.filter(({ from, ours }) => layerOf(from) === 'domain' && !ours).map(({ to }) => to)
+    t.strictSame([...new Set(packages)].filter((name) => !name.startsWith('@sinclair/typebox')).sort(), [
+      'node:crypto',
+      'node:net'
+    ])
+    for (const [file, text] of code) {
+      if (layerOf(file) !== 'domain') continue
+      t.notMatch(
+        text,
+        /import \{(?! createHash \}).*\} from 'node:crypto'|import \{(?! isIP \}).*\} from 'node:net'/,
+        `${file} takes no more of Node`
+      )
+      t.notMatch(
+        text,
+        /Date\.now|new Date\(\)|Math\.random|performance\.|process\.|console\.|fetch\(|\bawait\b/,
+        `${file} is pure`
+      )
+    }
+  }
+)
+
+t.test('packages that tie code to a technology stay in their layers', async (t) => {
+  const wrong = imports.filter(({ from, to, ours }) => {
+    const technology = technologies.find(([name]) => name.test(to))
+    return !ours && technology && !technology[1].includes(layerOf(from))
+  })
+  t.strictSame(wrong.map(edge), [])
+})
+
+t.test('no file imports itself, over however many others', async (t) => {
+  const next = new Map(
+    files.map((file) => [file, imports.filter(({ from, ours }) => ours && from === file).map(({ to }) => to)])
+  )
+  const done = new Set<string>()
+  const cycles: string[] = []
+  function visit(file: string, path: string[]): void {
+    if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(' > '))
+    if (done.has(file) || path.includes(file)) return
+    for (const other of next.get(file) ?? []) visit(other, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) visit(file, [])
+  t.strictSame(cycles, [])
+})
+
+t.test('every import is of a file that is there, and there are no barrels', async (t) => {
+  t.strictSame(imports.filter(({ to, ours }) => ours && !code.has(to)).map(edge), [])
+  t.strictSame(
+    files.filter((file) => basename(file) === 'index.ts'),
+    []
+  )
+})
+
+t.test('the environment is read at the entries only', async (t) => {
+  const readers = files.filter((file) => /process\.env|process\[/.test(code.get(file)!))
+  const allowed = ['main.ts', 'cli/main.ts']
+  t.strictSame(
+    readers.filter((file) => !allowed.includes(file)),
+    []
+  )
+})
+
+t.test('no client-side transactions', async (t) => {
+  const BEGIN = /\.(?:begin|reserve|savepoint|transaction)\s*[(<`]|['"`]\s*(?:BEGIN|START TRANSACTION|COMMIT)\b\s*;?/
+  t.strictSame(
+    files.filter((file) => BEGIN.test(code.get(file)!)),
+    []
+  )
+})

@@ -1,0 +1,104 @@
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { openDb } from '../../src/db/client.js'
+import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
+import { migrate, readMigrations } from '../../src/db/migrate.js'
+import { createHealthService } from '../../src/services/health.js'
+import { asAdmin, testDatabase } from '../support/db.js'
+
+const migrations = await readMigrations()
+const newest = migrations.at(-1)!
+
+function healthOf(t: Test, url: string) {
+  const db = openDb(url)
+  t.teardown(() => db.close())
+  return createHealthService({ db, migrations })
+}
+
+t.test('a migrated database with safe settings is ready, and says what it is', async (t) => {
+  const { url } = await testDatabase(t)
+  t.match(await healthOf(t, url).readiness(), {
+    ready: true,
+    checks: {
+      process: { ok: true, detail: 'serving' },
+      database: { ok: true, detail: /^PostgreSQL \d+/ },
+      migrations: { ok: true, detail: newest.name },
+      durability: { ok: true, detail: 'every acknowledged event is on disk' }
+    }
+  })
+})
+
+t.test('an instance that leaves is not ready, although all else is well', async (t) => {
+  const { url } = await testDatabase(t)
+  const health = healthOf(t, url)
+  health.leave()
+  const { ready, checks } = await health.readiness()
+  t.equal(ready, false)
+  t.strictSame(checks.process, { ok: false, detail: 'shutting down' })
+  t.ok(checks.database.ok && checks.migrations.ok && checks.durability.ok)
+})
+
+t.test('migrations that are missing or newer are named, with the cure', async (t) => {
+  const database = await testDatabase(t)
+  const health = healthOf(t, database.url)
+  async function refused(detail: string) {
+    const { ready, checks } = await health.readiness()
+    t.equal(ready, false)
+    t.strictSame(checks.migrations, { ok: false, detail })
+    t.ok(checks.database.ok, 'the database itself is well')
+  }
+  await database.run(`INSERT INTO schema_migrations (number, name, hash) VALUES (${newest.number + 1}, 'newer', '')`)
+  await refused(
+    `the database is at migration ${newest.number + 1}, this version needs ${newest.number}; run the newer version of the service`
+  )
+  await database.run(`DELETE FROM schema_migrations WHERE number >= ${newest.number}`)
+  await refused(
+    `the database is at migration ${newest.number - 1}, this version needs ${newest.number}; restart the service to migrate`
+  )
+  await database.run('DELETE FROM schema_migrations')
+  await refused(`the database has no migrations, this version needs ${newest.number}; restart the service to migrate`)
+  await database.run('DROP TABLE schema_migrations')
+  await refused(`the database has no migrations, this version needs ${newest.number}; restart the service to migrate`)
+})
+
+t.test('a database that is dropped under the service is not ready', async (t) => {
+  const database = await testDatabase(t)
+  const health = healthOf(t, database.url)
+  t.ok((await health.readiness()).ready)
+  await asAdmin(`DROP DATABASE ${database.name} WITH (FORCE)`)
+  const { ready, checks } = await health.readiness()
+  t.equal(ready, false)
+  t.match(checks.database, { ok: false, detail: /^the database does not answer \(\w+\); check/ })
+  t.match(checks.migrations, { ok: false, detail: 'not known while the database does not answer' })
+  t.ok(checks.process.ok)
+})
+
+async function scratchFolder(t: Test): Promise<string> {
+  const memory = await statfs('/dev/shm').catch(() => null)
+  const folder = await mkdtemp(
+    join(memory && memory.bavail * memory.bsize > 1e9 ? '/dev/shm' : tmpdir(), 'user-event-store-health-')
+  )
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+t.test('a server that could lose acknowledged events is not ready; one that is gone neither', async (t) => {
+  const server = await startEmbeddedPostgres({ dataDir: await scratchFolder(t), durable: false })
+  t.teardown(() => server.stop())
+  await migrate(server.url, { migrations })
+  const health = healthOf(t, server.url)
+  const { ready, checks } = await health.readiness()
+  t.equal(ready, false)
+  t.strictSame(checks.durability, {
+    ok: false,
+    detail: 'fsync is off, full_page_writes is off: an acknowledged event could be lost; set it to on'
+  })
+  t.ok(checks.database.ok && checks.migrations.ok)
+
+  await server.stop()
+  const gone = await health.readiness()
+  t.equal(gone.ready, false)
+  t.match(gone.checks.database, { ok: false, detail: /^the database does not answer \(\w+\); check that it runs/ })
+})
