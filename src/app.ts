@@ -47,6 +47,8 @@ export type AppParts = {
 const HEADERS_TIMEOUT_MS = 5000
 /** Event-loop delay beyond which requests are refused, ms. */
 const LOOP_DELAY_MAX_MS = 1000
+/** Time over which that delay is averaged, ms. */
+const LOOP_SAMPLE_MS = 1000
 const OPERATIONS = ['/livez', '/readyz', '/metrics']
 
 export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
@@ -124,9 +126,17 @@ function clientRequestId(header: string | string[] | undefined): string | null {
 }
 
 async function shedLoad(app: FastifyInstance): Promise<void> {
+  // Compiling schemas at the start blocks the loop; what is measured before two samples have passed is no load.
+  let measuredFrom = Number.POSITIVE_INFINITY
+  app.addHook('onReady', async () => {
+    measuredFrom = performance.now() + 2 * LOOP_SAMPLE_MS
+  })
   await app.register(underPressure, {
     maxEventLoopDelay: LOOP_DELAY_MAX_MS,
-    pressureHandler: (request) => {
+    sampleInterval: LOOP_SAMPLE_MS,
+    pressureHandler: (request, _reply, _type, delay) => {
+      // Without a sample the delay is said to be infinite, which only means that it is not known.
+      if (performance.now() < measuredFrom || delay === Number.POSITIVE_INFINITY) return
       if (OPERATIONS.includes(request.url)) return
       throw new DomainError('OVERLOADED', 'The service is too busy to take requests now. Send the request again later.')
     }

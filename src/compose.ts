@@ -6,6 +6,7 @@ import { buildApp } from './app.js'
 import type { Config } from './config.js'
 import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
+import { findDbError } from './db/pg-error.js'
 import { createCatalog } from './domain/catalog.js'
 import { type Loop, startLoop } from './loop.js'
 import { createMetrics } from './observe/metrics.js'
@@ -56,7 +57,8 @@ export async function compose(
   }
 
   const onError = (err: unknown): void => {
-    if (logger) logger.error({ err }, 'background work failed')
+    // Drizzle's message holds every parameter of the statement, a user's state for one.
+    if (logger) logger.error({ err: findDbError(err) ?? err }, 'background work failed')
   }
   const catalog = createCatalog()
   const register = new Registry()
@@ -93,7 +95,8 @@ export async function compose(
       threshold: config.SNAPSHOT_THRESHOLD,
       retain: config.RETAIN_SNAPSHOTS,
       maxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS
-    }
+    },
+    onUnfoldable: onError
   })
   const statistics = createStatisticsService({ db, buckets })
   const app = await buildApp({

@@ -158,7 +158,9 @@ function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, sockets: S
     let timer = setTimeout(() => {
       const heard = new Map([...sockets].map((socket) => [socket, socket.bytesRead]))
       timer = setTimeout(() => {
-        for (const [socket, bytesRead] of heard) if (socket.bytesRead === bytesRead) socket.destroy()
+        // With an error, or the driver would keep a query that waits for its connection, and carry it out some time later.
+        const silent = new Error('The database does not reply.')
+        for (const [socket, bytesRead] of heard) if (socket.bytesRead === bytesRead) socket.destroy(silent)
         reject(new DbError('unknown', 'NO_REPLY', null, `The database did not reply within ${deadlineMs} ms.`))
       }, deadlineMs - SETTLED_MS)
     }, SETTLED_MS)

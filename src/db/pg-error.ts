@@ -51,7 +51,10 @@ export function toDbError(err: unknown): DbError {
     constraint_name: constraint = null,
     message
   } = err as { name: string; code?: string; constraint_name?: string; message: string }
-  return new DbError(outcomeOf(code, name === 'PostgresError'), code, constraint, message)
+  const answered = name === 'PostgresError'
+  // Sentences about data (class 22) quote the value; others name columns and constraints, with values in the detail.
+  const sentence = answered && code.startsWith('22') ? 'The database refused a value.' : message
+  return new DbError(outcomeOf(code, answered), code, constraint, sentence)
 }
 
 /** The DbError that `err` is or hides in its causes (Drizzle wraps what the client throws); null if there is none. */

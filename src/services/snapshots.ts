@@ -1,6 +1,7 @@
 /** Making, listing and clearing snapshots. They save work and are never the truth: losing any costs only speed. */
 import { v7 as uuidV7 } from 'uuid'
 import type { Db } from '../db/client.js'
+import { findDbError } from '../db/pg-error.js'
 import { bucketOf } from '../domain/bucket.js'
 import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound } from '../domain/errors.js'
@@ -43,8 +44,10 @@ export function createSnapshotService(parts: {
   metrics: Pick<Metrics, 'snapshotCreated'>
   buckets: number
   policy: SnapshotPolicy
+  /** told why a user's events could not be folded in the background */
+  onUnfoldable: (err: unknown) => void
 }) {
-  const { db, replay, catalog, metrics, buckets, policy } = parts
+  const { db, replay, catalog, metrics, buckets, policy, onUnfoldable } = parts
   const { fingerprint } = catalog
   const bucketFor = (key: StreamKey) => bucketOf(key.userId, buckets)
 
@@ -124,7 +127,8 @@ export function createSnapshotService(parts: {
 
     /**
      * One step of the snapshotter: looks at the log after `position` and makes the snapshots that are due.
-     * Returns the position it got to; all due users up to there have their snapshot.
+     * Returns the position it got to. All due users up to there have their snapshot, but for those whose events cannot be
+     * folded: they are reported, and hold nobody else up. Throws when the database fails.
      */
     async takeDue(bucket: number, position: number): Promise<number> {
       const { upTo, candidates } = await selectSnapshotCandidates(db, {
@@ -135,7 +139,13 @@ export function createSnapshotService(parts: {
         fingerprint
       })
       for (const { key, version, snapshotVersion } of candidates) {
-        if (isSnapshotDue(version, snapshotVersion, policy.threshold)) await take(key, 'threshold', 'snapshotter')
+        if (!isSnapshotDue(version, snapshotVersion, policy.threshold)) continue
+        try {
+          await take(key, 'threshold', 'snapshotter')
+        } catch (err) {
+          if (findDbError(err)) throw err
+          onUnfoldable(err)
+        }
       }
       return upTo
     }

@@ -49,6 +49,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.replayed({ success: true, useSnapshot: true, eventCount: 3, seconds: 0.001 })
   metrics.handled('outbox', 'UserCreated', 0.001)
   metrics.snapshotCreated('manual', 0.001)
+  metrics.snapshotIgnored('stale')
   const samples = await scrape()
 
   const promised: Record<string, [type: string, labels: string[]]> = {
@@ -56,6 +57,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_store_conflicts_total: ['counter', ['aggregate_id']],
     event_replay_requests_total: ['counter', ['success', 'use_snapshot']],
     event_snapshots_created_total: ['counter', ['reason']],
+    event_snapshots_ignored_total: ['counter', ['reason']],
     event_store_save_duration_seconds: ['histogram', ['event_type']],
     event_replay_duration_seconds: ['histogram', ['event_count', 'use_snapshot']],
     event_handler_duration_seconds: ['histogram', ['event_type', 'handler_name']],

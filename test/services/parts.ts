@@ -28,6 +28,8 @@ export type Parts = {
   seed(key: StreamKey, events: readonly FoldEvent[]): Promise<void>
   /** Stores a snapshot as it is. */
   putSnapshot(key: StreamKey, snapshot: RawSnapshot): Promise<void>
+  /** why users could not be folded in the background */
+  unfoldable: unknown[]
   /** Value of a counter with these labels. */
   counted(name: string, labels: Record<string, string>): Promise<number>
 }
@@ -50,6 +52,7 @@ export async function testParts(
     storeGauges: () => selectStoreGauges(db, buckets, 10),
     onError: (err) => t.fail('the store answers', { err })
   })
+  const unfoldable: unknown[] = []
   const replay = createReplayService({ db, catalog, metrics, buckets })
   const snapshots = createSnapshotService({
     db,
@@ -57,7 +60,8 @@ export async function testParts(
     catalog,
     metrics,
     buckets,
-    policy: { threshold: 100, retain: 5, maxAgeDays: 90, ...policy }
+    policy: { threshold: 100, retain: 5, maxAgeDays: 90, ...policy },
+    onUnfoldable: (err) => unfoldable.push(err)
   })
   const queue = createAppendQueue({ db })
   t.teardown(() => queue.close())
@@ -79,6 +83,7 @@ export async function testParts(
     replay,
     snapshots,
     statistics: createStatisticsService({ db, buckets }),
+    unfoldable,
     async seed(key, events) {
       await db.query(SEED, [bucketOf(key.userId, buckets), key.userId, key.tenantId, JSON.stringify(events)])
     },

@@ -113,6 +113,17 @@ t.test('the snapshotter goes through a long log in steps and misses nobody', asy
   t.equal(await parts.snapshots.takeDue(1, 0), 0, 'another bucket')
 })
 
+t.test('a user whose events cannot be folded is reported and holds nobody up', async (t) => {
+  const parts = await testParts(t, { policy: { threshold: 3 } })
+  const [holed, whole] = [newKey(), newKey()]
+  await parts.seed(holed, [...logins(2), ...logins(2, 4)])
+  await parts.seed(whole, logins(3))
+  t.equal(await parts.snapshots.takeDue(0, 0), 7)
+  t.match((await parts.snapshots.list(whole))[0], { version: 3 })
+  t.equal(parts.unfoldable.length, 1)
+  t.match(parts.unfoldable[0], { message: new RegExp(holed.userId) })
+})
+
 t.test('a running service makes the snapshot soon after the append', async (t) => {
   const { append, get } = await testService(t, { background: true, env: { SNAPSHOT_THRESHOLD: '3' } })
   const id = newUserId()

@@ -17,6 +17,10 @@ export type Proxy = {
    * replies to them, of which the client sees nothing. Resolves when it was cut; once only.
    */
   cutOn(marker: string, when: 'before' | 'after'): Promise<void>
+  /** Resets all connections open now; new ones are passed on. */
+  reset(): void
+  /** Cuts the next connection on which the database has sent `bytes` more, and passes on those; resolves when it did. */
+  cutReplyAfter(bytes: number): Promise<void>
   /** Closes every new connection at once, as a balancer does that has no database behind it. */
   hangUp(): void
   /** connections accepted so far, whatever became of them */
@@ -35,6 +39,7 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
   let mode: 'pass' | 'silent' | 'hang up' = 'pass'
   let accepted = 0
   let cut: Cut | null = null
+  let cutReply: { left: number; done: () => void } | null = null
 
   const server = createServer({ noDelay: true }, (client) => {
     accepted++
@@ -63,10 +68,27 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
       database.write(bytes)
     })
     database.on('data', (bytes) => {
-      if (doomed) destroy()
-      else if (mode !== 'silent') client.write(bytes)
+      if (doomed) return destroy()
+      if (mode === 'silent') return
+      if (cutReply) {
+        cutReply.left -= bytes.length
+        if (cutReply.left <= 0) {
+          client.end(bytes.subarray(0, bytes.length + cutReply.left))
+          database.destroy()
+          cutReply.done()
+          cutReply = null
+          return
+        }
+      }
+      client.write(bytes)
     })
-    for (const socket of pair) socket.on('error', destroy).on('close', destroy)
+    client.on('error', destroy).on('close', destroy)
+    database.on('error', destroy).on('close', () => {
+      // What the database said last (why it closes, for one) still goes out.
+      client.end()
+      pairs.delete(pair)
+      doomed?.done()
+    })
   })
 
   async function listen(port = 0): Promise<number> {
@@ -91,6 +113,13 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
     url: url.href,
     open: () => pairs.size,
     accepted: () => accepted,
+    reset: () => {
+      for (const [client] of pairs) client.resetAndDestroy()
+    },
+    cutReplyAfter: (bytes) =>
+      new Promise((resolve) => {
+        cutReply = { left: bytes, done: resolve }
+      }),
     silence: () => {
       mode = 'silent'
     },

@@ -1,18 +1,16 @@
 /**
- * Runs the tests: `npm test [-- files and options of tap]`. Brings a PostgreSQL (the server of TEST_DATABASE_URL if that
- * is set, whose user must be allowed to create databases; else an embedded one that lives as long as the run), makes a
- * migrated template database that every test file clones, and cleans up. Ends with tap's exit code.
+ * Runs the tests: `npm test [-- files]`. Brings a PostgreSQL (the server of TEST_DATABASE_URL if that is set, whose user
+ * must be allowed to create databases; else an embedded one that lives as long as the run), makes a migrated template
+ * database that every test file clones, and cleans up. Fails when a test did, or when there was none.
  */
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
 import { migrate } from '../../src/db/migrate.js'
+import { runFiles, testFiles } from './files.js'
 
 const GiB = 1024 ** 3
 
@@ -51,19 +49,17 @@ async function withTemplate(serverUrl: string, work: (template: string) => Promi
   }
 }
 
-async function runTap(serverUrl: string, template: string): Promise<number> {
-  const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
-  const child = spawn(tap, process.argv.slice(2), {
-    stdio: 'inherit',
-    env: { ...process.env, TEST_SERVER_URL: serverUrl, TEST_TEMPLATE: template }
-  })
-  const [code] = (await once(child, 'exit')) as [number | null]
-  return code ?? 1
-}
-
 const server = await bringServer()
 try {
-  process.exitCode = await withTemplate(server.url, (template) => runTap(server.url, template))
+  process.exitCode = await withTemplate(server.url, async (template) => {
+    const { passed, failed } = await runFiles(await testFiles(process.argv.slice(2)), {
+      ...process.env,
+      TEST_SERVER_URL: server.url,
+      TEST_TEMPLATE: template
+    })
+    console.log(`${passed} passed, ${failed} failed`)
+    return failed > 0 || passed === 0 ? 1 : 0
+  })
 } finally {
   await server.stop()
 }
