@@ -8,14 +8,17 @@ import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createCatalog } from './domain/catalog.js'
+import type { RedisCache } from './edge/redis-cache.js'
 import { type Loop, startLoop } from './loop.js'
-import { createMetrics } from './observe/metrics.js'
+import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createEventService } from './services/events.js'
 import { createHealthService } from './services/health.js'
 import { createReplayService } from './services/replay.js'
 import { createSnapshotService } from './services/snapshots.js'
+import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
+import { createTailReader } from './services/tail-reader.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
 import { claimIdentity } from './store/identity.js'
 import { rollUpStatistics, selectStoreGauges } from './store/statistics.js'
@@ -71,8 +74,19 @@ export async function compose(
   })
   const loops: Loop[] = []
   const workers: Worker[] = []
-  const queue = createAppendQueue({ db, limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 } })
-  const replay = createReplayService({ db, catalog, metrics, buckets })
+  const queue = createAppendQueue({
+    db,
+    metrics,
+    limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 }
+  })
+  const shared = await openSharedCache(config, catalog.fingerprint, metrics)
+  const cache = createStateCache({
+    usersMax: config.CACHE_MAX_USERS,
+    bytesMax: config.CACHE_BYTES_MAX,
+    shared,
+    metrics
+  })
+  const replay = createReplayService({ db, catalog, metrics, buckets, cache, tails: createTailReader({ db, buckets }) })
   const health = createHealthService({ db, migrations })
   const events = createEventService({
     db,
@@ -140,9 +154,17 @@ export async function compose(
       await queue.close()
       await Promise.all(loops.map((loop) => loop.stop()))
       await Promise.allSettled(workers.map((worker) => worker.release()))
+      shared?.close()
       await db.close()
     }
   }
+}
+
+/** The client of Redis is loaded only where there is one. */
+async function openSharedCache(config: Config, fingerprint: string, metrics: Metrics): Promise<RedisCache | null> {
+  if (config.REDIS_URL === undefined) return null
+  const { openRedisCache } = await import('./edge/redis-cache.js')
+  return openRedisCache({ url: config.REDIS_URL, fingerprint, onTrouble: metrics.cacheTrouble })
 }
 
 function assertBuckets(asked: number, stored: number): void {

@@ -31,6 +31,14 @@ export const settings = Type.Object({
   SNAPSHOT_THRESHOLD: integer(1, 1_000_000, 100, "events past a user's newest snapshot that make another due"),
   RETAIN_SNAPSHOTS: integer(1, 1000, 5, 'snapshots of a user that are kept'),
   SNAPSHOT_MAX_AGE_DAYS: integer(1, 36_500, 90, "age at which snapshots go, but for a user's newest"),
+  CACHE_MAX_USERS: integer(1, 10_000_000, 10_000, 'users whose state is kept in memory'),
+  CACHE_BYTES_MAX: integer(MiB, 64 * KiB * MiB, 128 * MiB, 'memory that those states may take'),
+  REDIS_URL: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://',
+      description: 'Redis that instances share as a second cache of states; absent: none'
+    })
+  ),
   BODY_BYTES_MAX: integer(KiB, 64 * MiB, MiB, 'largest body of a request'),
   EVENT_BYTES_MAX: integer(256, MiB, 64 * KiB, 'largest eventData and metadata of an event together'),
   METRICS_TOP_AGGREGATES: integer(0, LARGEST_USERS_MAX, 20, 'users shown by id in metrics; the rest is `_other`'),

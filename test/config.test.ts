@@ -28,6 +28,8 @@ t.test('an empty environment gives the defaults', async (t) => {
     SNAPSHOT_THRESHOLD: 100,
     RETAIN_SNAPSHOTS: 5,
     SNAPSHOT_MAX_AGE_DAYS: 90,
+    CACHE_MAX_USERS: 10_000,
+    CACHE_BYTES_MAX: 128 * 1024 * 1024,
     BODY_BYTES_MAX: 1024 * 1024,
     EVENT_BYTES_MAX: 64 * 1024,
     METRICS_TOP_AGGREGATES: 20,

@@ -90,7 +90,6 @@ const allowances = new Map([
     'edge/redis-cache.ts > domain/snapshot.ts',
     'what comes out of a cache is checked by the rule that checks snapshots'
   ],
-  ['edge/redis-cache.ts > services/state-cache.ts', 'the type of the cache that the service asks for'],
   ['http/routes/events.ts > services/events.ts', 'the limits of the route are those of the service'],
   ['http/routes/replay.ts > services/diff.ts', 'a service that is one function over another needs no building']
 ])

@@ -12,7 +12,7 @@ import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
 import postgres from 'postgres'
 import { DbError, toDbError } from './pg-error.js'
 import { createSlots } from './slots.js'
-import { backoffSeconds, openSocket, type SocketTarget } from './socket.js'
+import { backoffSeconds, createSocketOpener, type SocketTarget } from './socket.js'
 
 export type DbOptions = {
   /** connections at most */
@@ -55,6 +55,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   const { poolMax = 10, waitingMax = 1000, waitMs = 5000, statementTimeoutMs = 5000, prepare = true } = options
   const deadlineMs = statementTimeoutMs + 1000
   const sockets = new Set<Socket>()
+  const openSocket = createSocketOpener()
   const slots = createSlots({ slots: poolMax, waitingMax, waitMs })
   const sql = postgres(url, {
     max: poolMax,

@@ -11,7 +11,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import postgres from 'postgres'
 import { toDbError } from './pg-error.js'
-import { backoffSeconds, openSocket } from './socket.js'
+import { backoffSeconds, createSocketOpener } from './socket.js'
 
 export type Migration = { number: number; name: string; sql: string; hash: string }
 
@@ -55,7 +55,7 @@ export async function migrate(
     onnotice: () => {},
     connect_timeout: 10,
     backoff: backoffSeconds,
-    socket: openSocket
+    socket: createSocketOpener()
   } as postgres.Options<Record<string, postgres.PostgresType>>)
   try {
     await whenReachable(() => sql.unsafe(CREATE_LEDGER), waitMs)

@@ -16,10 +16,19 @@ export const HUNG_UP = 'HUNG_UP'
 export const backoffSeconds = (failures: number): number => Math.min(0.2, 0.01 * 2 ** failures)
 
 /**
- * A socket that is still connecting: the driver's first message waits in it, and a failure to connect reaches the driver
- * as an event. (A promise that rejects instead would cost the pool a slot for good.)
+ * What the driver calls for a socket. It gets one that is still connecting: the driver's first message waits in it, and
+ * a failure to connect reaches the driver as an event. (A promise that rejects instead would cost the pool a slot for good.)
  */
-export function openSocket({ host, port, path }: SocketTarget): Socket {
+export function createSocketOpener(): (target: SocketTarget) => Socket {
+  let hosts: string[] | null = null
+  return (target) => {
+    // Of several hosts the driver is left to know one: with more it tries on for ever and tells nobody.
+    hosts ??= target.host.splice(0, target.host.length, target.host[0]!)
+    return openSocket({ ...target, host: hosts })
+  }
+}
+
+function openSocket({ host, port, path }: SocketTarget): Socket {
   const socket = new DriverSocket()
   socket.once('end', () => {
     if (!socket.writableEnded) socket.destroy(ended(socket.bytesRead === 0 ? HUNG_UP : 'ECONNRESET'))

@@ -55,6 +55,7 @@ export function createMetrics(options: MetricsOptions) {
   const conflictsByUser = createTopLabels(topAggregates)
   const { replays, snapshots, ignored } = declareCounters(register, eventsByTenant, conflictsByUser)
   const durations = declareHistograms(register)
+  const { cacheReads, evictions, trouble } = declareCacheCounters(register)
   declareStoreGauges(options)
 
   return {
@@ -99,6 +100,32 @@ export function createMetrics(options: MetricsOptions) {
     /** Counts one snapshot that a replay could not use: made under other rules (`stale`) or not readable (`broken`). */
     snapshotIgnored(reason: 'stale' | 'broken'): void {
       ignored.inc({ reason })
+    },
+
+    /** Counts one look into the cache of states of this process, or into the one that instances share. */
+    cacheRead(tier: 'process' | 'shared', result: 'hit' | 'miss'): void {
+      cacheReads[tier][result]++
+    },
+
+    /** Counts one state that the cache of this process let go for want of room. */
+    cacheEvicted(): void {
+      evictions.inc()
+    },
+
+    /** Counts one state of the shared cache that could not be trusted (`poisoned`), or one command that failed or was late (`failed`). */
+    cacheTrouble(kind: 'poisoned' | 'failed'): void {
+      trouble.inc({ kind })
+    },
+
+    /** Records one batch of appends that came back from the database. */
+    appendBatch({ requests, seconds }: { requests: number; seconds: number }): void {
+      durations.batchSize.observe(requests)
+      durations.batch.observe(seconds)
+    },
+
+    /** Records how long an append waited for its batch to leave. */
+    appendWaited(seconds: number): void {
+      durations.queueWait.observe(seconds)
     }
   }
 }
@@ -148,6 +175,36 @@ function declareCounters(register: Registry, eventsByTenant: TopLabels, conflict
   return { replays, snapshots, ignored }
 }
 
+function declareCacheCounters(register: Registry) {
+  const registers = [register]
+  // Counted on every read of a state: plain numbers, written into the counter when scraped.
+  const cacheReads = { process: { hit: 0, miss: 0 }, shared: { hit: 0, miss: 0 } }
+  new Counter({
+    name: 'event_cache_requests_total',
+    help: 'Looks into the caches of states since this process started, by tier (process or shared) and result.',
+    labelNames: ['tier', 'result'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [tier, results] of Object.entries(cacheReads)) {
+        for (const [result, count] of Object.entries(results)) this.inc({ tier, result }, count)
+      }
+    }
+  })
+  const evictions = new Counter({
+    name: 'event_cache_evictions_total',
+    help: 'States that the cache of this process let go for want of room since it started.',
+    registers
+  })
+  const trouble = new Counter({
+    name: 'event_cache_trouble_total',
+    help: 'Shared cache since this process started: values that could not be trusted (poisoned), commands that failed or were late (failed).',
+    labelNames: ['kind'],
+    registers
+  })
+  return { cacheReads, evictions, trouble }
+}
+
 function declareHistograms(register: Registry) {
   const common = { registers: [register], buckets: durationBuckets }
   return {
@@ -167,6 +224,22 @@ function declareHistograms(register: Registry) {
       name: 'event_handler_duration_seconds',
       help: 'Time a background handler took for one event, or for one batch (event_type _batch), in seconds.',
       labelNames: ['handler_name', 'event_type'],
+      ...common
+    }),
+    batch: new Histogram({
+      name: 'event_append_batch_duration_seconds',
+      help: 'Time the database took for one batch of appends, in seconds.',
+      ...common
+    }),
+    batchSize: new Histogram({
+      name: 'event_append_batch_size',
+      help: 'Appends in one batch.',
+      registers: [register],
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 500]
+    }),
+    queueWait: new Histogram({
+      name: 'event_append_queue_wait_seconds',
+      help: 'Time an append waited for its batch to leave, in seconds.',
       ...common
     }),
     snapshot: new Histogram({

@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Db } from '../db/client.js'
 import { type DbError, toDbError } from '../db/pg-error.js'
 import { DomainError } from '../domain/errors.js'
+import type { Metrics } from '../observe/metrics.js'
 import { type AppendOutcome, type AppendRequest, appendBatch } from '../store/append.js'
 
 export type QueueLimits = {
@@ -36,6 +37,8 @@ export const defaultLimits: QueueLimits = {
 type Entry = {
   request: AppendRequest
   bytes: number
+  /** performance.now() */
+  queuedAt: number
   settle: (result: AppendOutcome | Error) => void
   settled: boolean
   inFlight: boolean
@@ -45,11 +48,21 @@ type Entry = {
   doubtful: boolean
 }
 
+const unmeasured = { appendBatch() {}, appendWaited() {} }
+
 type Lane = { bucket: number; waiting: Entry[]; working: boolean }
 
 export type AppendQueue = ReturnType<typeof createAppendQueue>
 
-export function createAppendQueue({ db, limits = defaultLimits }: { db: Db; limits?: QueueLimits }) {
+export function createAppendQueue({
+  db,
+  metrics = unmeasured,
+  limits = defaultLimits
+}: {
+  db: Db
+  metrics?: Pick<Metrics, 'appendBatch' | 'appendWaited'>
+  limits?: QueueLimits
+}) {
   const lanes = new Map<number, Lane>()
   let requests = 0
   let bytes = 0
@@ -101,13 +114,18 @@ export function createAppendQueue({ db, limits = defaultLimits }: { db: Db; limi
 
   /** Sends one batch and settles what can be settled; returns the entries that another attempt may help. */
   async function attempt(bucket: number, batch: Entry[]): Promise<Entry[]> {
-    for (const entry of batch) entry.inFlight = true
+    const startedAt = performance.now()
+    for (const entry of batch) {
+      if (!entry.failure) metrics.appendWaited((startedAt - entry.queuedAt) / 1000)
+      entry.inFlight = true
+    }
     try {
       const outcomes = await appendBatch(
         db,
         bucket,
         batch.map(({ request }) => request)
       )
+      metrics.appendBatch({ requests: batch.length, seconds: (performance.now() - startedAt) / 1000 })
       for (const [i, entry] of batch.entries()) entry.settle(outcomes[i]!)
       return []
     } catch (thrown) {
@@ -140,6 +158,7 @@ export function createAppendQueue({ db, limits = defaultLimits }: { db: Db; limi
         const entry: Entry = {
           request,
           bytes: size,
+          queuedAt: performance.now(),
           settled: false,
           inFlight: false,
           failure: null,

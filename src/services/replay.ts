@@ -1,21 +1,30 @@
-/** State of a user now, at a version or at a moment: newest usable snapshot, the events after it, one fold. */
+/**
+ * State of a user now, at a version or at a moment. The current state starts from what is cached and asks the log for what
+ * came after it; all else starts from the newest usable snapshot. Either way one fold of the events makes the answer.
+ */
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
 import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
-import type { StreamKey } from '../domain/event.js'
-import { fold, nothingFolded, type Replay } from '../domain/replay.js'
+import type { FoldEvent, StreamKey } from '../domain/event.js'
+import { fold, type KnownState, nothingFolded, type Replay } from '../domain/replay.js'
 import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
-import { type FoldStart, type FoldTarget, selectFoldStart, selectSlice } from '../store/replay.js'
+import { type FoldStart, type FoldTarget, selectFoldStart, selectSlice, TAIL_EVENTS } from '../store/replay.js'
+import type { CachedState, StateCache } from './state-cache.js'
+import type { TailReader } from './tail-reader.js'
 
 export type ReplayTarget = {
   /** version to stop after; the newest when neither this nor `at` is given */
   version?: number | undefined
   /** moment to stop after, inclusive; RFC 3339 in UTC */
   at?: string | undefined
+  /** false starts from a snapshot and not from what is cached */
+  useCache?: boolean
   /** false folds every event, for debugging */
   useSnapshot?: boolean
+  /** a current state that was the newest this long ago will do, ms */
+  maxStaleMs?: number | undefined
 }
 
 export type ReplayedState = {
@@ -23,24 +32,29 @@ export type ReplayedState = {
   version: number
   asOf: string
   state: User
-  replay: { source: 'snapshot' | 'events'; snapshotVersion: number | null; eventsApplied: number }
+  /** the state as JSON */
+  text: string
+  replay: { source: 'cache' | 'snapshot' | 'events'; snapshotVersion: number | null; eventsApplied: number }
 }
 
 export type ReplayService = ReturnType<typeof createReplayService>
 
-export function createReplayService({
-  db,
-  catalog,
-  metrics,
-  buckets
-}: {
+export function createReplayService(parts: {
   db: Db
   catalog: Catalog
-  metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored'>
+  metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored' | 'cacheTrouble'>
   buckets: number
+  cache: StateCache
+  tails: TailReader
 }) {
+  const { db, catalog, metrics, buckets, cache, tails } = parts
+  /** Loads that are under way: whoever misses the cache meanwhile shares them. */
+  const loading = new Map<string, Promise<ReplayedState>>()
+
+  /** From the newest usable snapshot at or below the target. */
   async function load(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
     const bucket = bucketOf(key.userId, buckets)
+    const startedAt = performance.now()
     const wanted: FoldTarget = {
       version: target.version,
       at: target.at,
@@ -63,31 +77,91 @@ export function createReplayService({
       if (events.length === 0)
         throw new Error(`Events of user ${key.userId} after version ${reached.version} are missing.`)
     }
-    return {
-      userId: key.userId,
-      version: reached.version,
-      asOf: reached.asOf,
-      state: reached.state!,
-      replay: {
-        source: from > 0 ? 'snapshot' : 'events',
-        snapshotVersion: from > 0 ? from : null,
-        eventsApplied: reached.version - from
-      }
+    const { version, asOf } = reached
+    const state = reached.state!
+    const isNewest = version === start.headVersion && target.useSnapshot !== false
+    const text = isNewest ? cache.put(key, { version, asOf, state }, startedAt).text : JSON.stringify(state)
+    const source = from > 0 ? 'snapshot' : 'events'
+    const replay = { source, snapshotVersion: from > 0 ? from : null, eventsApplied: version - from } as const
+    return { userId: key.userId, version, asOf, state, text, replay }
+  }
+
+  /** What is known, and the events after it. Reads on by slices when a batch of tails does not hold them all. */
+  async function catchUp(key: StreamKey, known: CachedState): Promise<ReplayedState> {
+    const startedAt = performance.now()
+    const events = await tails.after(key, known.version)
+    if (events.length > 0) return fromCache(key, await apply(key, known, events, startedAt), known.version)
+    known.checkedAt = Math.max(known.checkedAt, startedAt)
+    return fromCache(key, known, known.version)
+  }
+
+  async function apply(key: StreamKey, known: KnownState, tail: FoldEvent[], startedAt: number): Promise<KnownState> {
+    let reached: Replay = fold(catalog, key, known, tail)
+    for (let more = tail.length >= TAIL_EVENTS; more; ) {
+      const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
+      reached = fold(catalog, key, reached, events)
+      more = events.length > 0
     }
+    return cache.put(key, { version: reached.version, asOf: reached.asOf, state: reached.state! }, startedAt)
+  }
+
+  /** From the shared cache, if what it has is what the log says: the event of that version must stand there, with that time. */
+  async function fromShared(key: StreamKey): Promise<ReplayedState | null> {
+    const known = await cache.fetch(key)
+    if (!known) return null
+    const startedAt = performance.now()
+    const [last, ...tail] = await tails.after(key, known.version - 1)
+    if (last?.version !== known.version || last.createdAt !== known.asOf) {
+      metrics.cacheTrouble('poisoned')
+      return null
+    }
+    const reached = tail.length > 0 ? await apply(key, known, tail, startedAt) : cache.put(key, known, startedAt)
+    return fromCache(key, reached, known.version)
+  }
+
+  async function current(key: StreamKey, maxStaleMs: number): Promise<ReplayedState> {
+    const known = cache.peek(key)
+    if (known) {
+      const fresh = performance.now() - known.checkedAt <= maxStaleMs
+      return fresh ? fromCache(key, known, known.version) : await catchUp(key, known)
+    }
+    const name = `${key.tenantId}:${key.userId}`
+    const running = loading.get(name)
+    if (running) {
+      // It may have begun before this request: what was acknowledged in between must be looked for.
+      const { version, asOf, state, text } = await running
+      return await catchUp(key, { version, asOf, state, text, checkedAt: Number.NEGATIVE_INFINITY })
+    }
+    const mine = fromShared(key).then((found) => found ?? load(key, {}))
+    loading.set(name, mine)
+    try {
+      return await mine
+    } finally {
+      loading.delete(name)
+    }
+  }
+
+  async function replay(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+    if (target.at !== undefined || target.useSnapshot === false || target.useCache === false)
+      return await load(key, target)
+    if (target.version === undefined) return await current(key, target.maxStaleMs ?? -1)
+    const known = cache.peek(key)
+    return known?.version === target.version ? fromCache(key, known, known.version) : await load(key, target)
   }
 
   return {
     /**
      * State after the last event at or before the target. Without a target it includes every append that was acknowledged
-     * before the call, on any instance. Throws USER_NOT_FOUND, VERSION_NOT_FOUND (with `currentVersion`), NO_STATE_YET.
+     * before the call, on any instance. The state is frozen. Throws USER_NOT_FOUND, VERSION_NOT_FOUND (with
+     * `currentVersion`), NO_STATE_YET.
      */
     async stateAt(key: StreamKey, target: ReplayTarget = {}): Promise<ReplayedState> {
       const startedAt = performance.now()
       try {
-        const result = await load(key, target)
+        const result = await replay(key, target)
         const seconds = (performance.now() - startedAt) / 1000
         const { source, eventsApplied } = result.replay
-        metrics.replayed({ success: true, useSnapshot: source === 'snapshot', eventCount: eventsApplied, seconds })
+        metrics.replayed({ success: true, useSnapshot: source !== 'events', eventCount: eventsApplied, seconds })
         return result
       } catch (err) {
         metrics.replayed({ success: false, useSnapshot: target.useSnapshot !== false, eventCount: 0, seconds: 0 })
@@ -95,6 +169,18 @@ export function createReplayService({
       }
     }
   }
+}
+
+/** Above every version. */
+const NO_END = 2_147_483_647
+
+function fromCache(
+  { userId }: StreamKey,
+  { version, asOf, state, text }: KnownState,
+  cachedVersion: number
+): ReplayedState {
+  const replay = { source: 'cache', snapshotVersion: null, eventsApplied: version - cachedVersion } as const
+  return { userId, version, asOf, state, text, replay }
 }
 
 function assertReachable(key: StreamKey, target: ReplayTarget, { headVersion, targetVersion }: FoldStart): void {

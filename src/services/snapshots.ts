@@ -61,7 +61,7 @@ export function createSnapshotService(parts: {
     createdBy: string
   ): Promise<{ created: boolean; snapshot: SnapshotSummary }> {
     const startedAt = performance.now()
-    const { version, state, replay: how } = await replay.stateAt(key)
+    const { version, state, replay: how } = await replay.stateAt(key, { useCache: false })
     const metadata = {
       reason,
       eventCount: how.eventsApplied,

@@ -88,7 +88,7 @@ async function startService(
   { linger = true, uid }: { linger?: boolean; uid?: number } = {}
 ): Promise<Service> {
   const script = `
-    const { startEmbeddedPostgres } = await import(${JSON.stringify(new URL('../../src/db/embedded.ts', import.meta.url).href)})
+    const { startEmbeddedPostgres } = await import(${JSON.stringify(new URL('../../src/db/embedded/start.ts', import.meta.url).href)})
     const { url, pid, adopted } = await startEmbeddedPostgres({ dataDir: process.env.DATA_DIR, durable: false })
     console.log(JSON.stringify({ url, pid, adopted }))
     ${linger ? 'setInterval(() => {}, 60_000)' : ''}`

@@ -58,6 +58,7 @@ t.test('HEAD answers as GET does, without the body', async (t) => {
     '/livez',
     '/readyz'
   ]) {
+    await get(url) // What is read for the first time says how it was made, which differs the next time.
     const [head, full] = [await ask({ method: 'HEAD', url }), await get(url)]
     t.equal(head.statusCode, 200, url)
     t.equal(head.body, '')

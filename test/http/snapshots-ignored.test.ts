@@ -1,6 +1,6 @@
 /** A snapshot that cannot be trusted is as if it were not there, is counted, and is replaced in time. */
 import t, { type Test } from 'tap'
-import { newUserId, updates, userCreated } from '../support/events.js'
+import { LOADED, newUserId, updates, userCreated } from '../support/events.js'
 import { refused } from '../support/problem.js'
 import { testService } from '../support/service.js'
 
@@ -26,7 +26,7 @@ const spoil = (userId: string, change: string, where = 'version = 6') =>
   database.run(`UPDATE user_snapshots SET ${change} WHERE "aggregateId" = '${userId}' AND ${where}`)
 
 async function answersAsAllEventsDo(t: Test, userId: string): Promise<void> {
-  for (const query of ['', 'version=7', 'version=6', 'version=3']) {
+  for (const query of ['', LOADED, 'version=7', 'version=6', 'version=3']) {
     const shown = await get(`/users/${userId}/state?${query}`)
     const { data: folded } = await get(`/users/${userId}/state?${query}&useSnapshot=false`)
     t.equal(shown.statusCode, 200, query)
@@ -38,7 +38,7 @@ t.test('a snapshot made under other rules is not used: the one before it is', as
   const userId = await grownUser()
   await spoil(userId, `fingerprint = 'other-rules', state = state || '{"fullName": "wrong"}'`)
   const before = await ignored('stale')
-  const { data } = await get(`/users/${userId}/state`)
+  const { data } = await get(`/users/${userId}/state?${LOADED}`)
   t.strictSame(data.replay, { source: 'snapshot', snapshotVersion: 3, eventsApplied: 5 })
   t.equal(await ignored('stale'), before + 1)
   await answersAsAllEventsDo(t, userId)
@@ -54,7 +54,7 @@ t.test('a snapshot made under other rules that is older than the one used is not
   const userId = await grownUser()
   await spoil(userId, "fingerprint = 'other-rules'", 'version = 3')
   const before = await ignored('stale')
-  await get(`/users/${userId}/state`)
+  await get(`/users/${userId}/state?${LOADED}`)
   t.equal(await ignored('stale'), before)
 })
 
@@ -65,7 +65,7 @@ t.test('a state that cannot be decoded is not used, and the answers stay right',
     const userId = await grownUser()
     await spoil(userId, `state = '${state}'`)
     const before = await ignored('broken')
-    const answer = await get(`/users/${userId}/state`)
+    const answer = await get(`/users/${userId}/state?${LOADED}`)
     t.equal(answer.statusCode, 200, state)
     t.not(answer.data.replay.snapshotVersion, 6)
     t.equal(await ignored('broken'), before + 1)
@@ -100,7 +100,7 @@ t.test('asking for a snapshot where a broken or a stale one stands gives a good 
     await post(`/admin/users/${userId}/snapshots`)
     await spoil(userId, change, 'true')
     t.equal((await post(`/admin/users/${userId}/snapshots`)).statusCode, 201, change)
-    const { data } = await get(`/users/${userId}/state`)
+    const { data } = await get(`/users/${userId}/state?${LOADED}`)
     t.strictSame(data.replay, { source: 'snapshot', snapshotVersion: 4, eventsApplied: 0 }, change)
   }
 })

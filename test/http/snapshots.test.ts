@@ -1,6 +1,6 @@
 /** The routes of snapshots; what makes them in the background is tested elsewhere. */
 import t from 'tap'
-import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
+import { LOADED, newUserId, updates, userCreated, userUpdated } from '../support/events.js'
 import { refused, verdict } from '../support/problem.js'
 import { testService } from '../support/service.js'
 
@@ -94,7 +94,7 @@ t.test('all snapshots of a user can be deleted, and nothing is lost', async (t) 
   const answer = await ask({ method: 'DELETE', url: `/admin/users/${userId}/snapshots` })
   t.equal(answer.statusCode, 200)
   t.strictSame(answer.data, { deleted: 2 })
-  t.strictSame((await get(`/users/${userId}/state`)).data, {
+  t.strictSame((await get(`/users/${userId}/state?${LOADED}`)).data, {
     ...before,
     replay: { source: 'events', snapshotVersion: null, eventsApplied: 2 }
   })

@@ -50,6 +50,11 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.handled('outbox', 'UserCreated', 0.001)
   metrics.snapshotCreated('manual', 0.001)
   metrics.snapshotIgnored('stale')
+  metrics.cacheRead('process', 'hit')
+  metrics.cacheEvicted()
+  metrics.cacheTrouble('failed')
+  metrics.appendBatch({ requests: 3, seconds: 0.001 })
+  metrics.appendWaited(0.001)
   const samples = await scrape()
 
   const promised: Record<string, [type: string, labels: string[]]> = {
@@ -58,6 +63,12 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_replay_requests_total: ['counter', ['success', 'use_snapshot']],
     event_snapshots_created_total: ['counter', ['reason']],
     event_snapshots_ignored_total: ['counter', ['reason']],
+    event_cache_requests_total: ['counter', ['result', 'tier']],
+    event_cache_evictions_total: ['counter', []],
+    event_cache_trouble_total: ['counter', ['kind']],
+    event_append_batch_duration_seconds: ['histogram', []],
+    event_append_batch_size: ['histogram', []],
+    event_append_queue_wait_seconds: ['histogram', []],
     event_store_save_duration_seconds: ['histogram', ['event_type']],
     event_replay_duration_seconds: ['histogram', ['event_count', 'use_snapshot']],
     event_handler_duration_seconds: ['histogram', ['event_type', 'handler_name']],

@@ -15,7 +15,7 @@ import { seedOf } from '../support/random.js'
 import { until } from '../support/wait.js'
 
 const USERS = 3
-const TIME_MS = 12_000
+const TIME_MS = 10_000
 const catalog = createCatalog()
 
 type Sent = { id: string; eventType: string; eventData: Record<string, unknown> }
@@ -210,7 +210,7 @@ function checkState({ version, state, replay }: Record<string, any>, stream: Sen
       stream.at(-1)!.eventType === 'UserDeleted' ? 'deleted' : 'active'
     ]
   )
-  equal((replay.snapshotVersion ?? 0) + replay.eventsApplied, version)
+  if (replay.source !== 'cache') equal((replay.snapshotVersion ?? 0) + replay.eventsApplied, version)
   if (!useSnapshot) equal(replay.source, 'events')
 }
 
@@ -290,16 +290,19 @@ async function checkAll(model: Model, real: Real): Promise<void> {
       stream.map((event, i) => ({ ...event, version: i + 1 }))
     )
     let replay = nothingFolded
-    for (const event of read) {
+    const folds = read.map((event) => {
       replay = fold(catalog, { tenantId: DEFAULT_TENANT, userId }, replay, [event])
-      const { data } = await real.ask('GET', `/users/${userId}/state?version=${event.version}`)
-      equal([data.version, data.asOf, data.state], [event.version, event.createdAt, replay.state])
-    }
-    for (const { createdAt } of read) {
-      const last = read.findLast((event) => event.createdAt <= createdAt)!
-      const { data } = await real.ask('GET', `/users/${userId}/state?at=${createdAt}`)
-      equal([data.version, data.asOf], [last.version, createdAt])
-    }
+      return { createdAt: event.createdAt, version: event.version, state: replay.state }
+    })
+    await Promise.all(
+      folds.map(async ({ version, createdAt, state }) => {
+        const byVersion = await real.ask('GET', `/users/${userId}/state?version=${version}`)
+        equal([byVersion.data.version, byVersion.data.asOf, byVersion.data.state], [version, createdAt, state])
+        const last = folds.findLast((other) => other.createdAt <= createdAt)!
+        const byMoment = await real.ask('GET', `/users/${userId}/state?at=${createdAt}`)
+        equal([byMoment.data.version, byMoment.data.asOf, byMoment.data.state], [last.version, createdAt, last.state])
+      })
+    )
   }
 }
 

@@ -18,6 +18,7 @@ import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
 const BYTES = 10
+const metrics = { appendBatch: () => {}, appendWaited: () => {} }
 
 /** A request of `events` events that creates `userId`, or follows. */
 function requestOf(userId: string, { events = 1, creates = true, eventType = 'UserUpdated' } = {}): AppendRequest {
@@ -41,7 +42,7 @@ function requestOf(userId: string, { events = 1, creates = true, eventType = 'Us
 /** A queue on a database whose appends wait: the first is in flight, so that all others line up behind it. */
 async function blockedQueue(t: Test, limits: Partial<QueueLimits> = {}) {
   const { db, database } = await testDb(t)
-  const queue = createAppendQueue({ db, limits: { ...defaultLimits, ...limits } })
+  const queue = createAppendQueue({ db, metrics, limits: { ...defaultLimits, ...limits } })
   const lock = await holdAppendLock(t, database)
   const opening = queue.submit(0, requestOf(newUserId()), BYTES)
   opening.catch(() => {})
@@ -134,7 +135,7 @@ t.test('at the deadline what was sent is unknown and what was not is overload; b
 
 t.test('the lock is waited for beyond lock_timeout, in several tries', async (t) => {
   const { db, database } = await testDb(t, { statementTimeoutMs: 100 })
-  const queue = createAppendQueue({ db, limits: { ...defaultLimits, deadlineMs: 20_000 } })
+  const queue = createAppendQueue({ db, metrics, limits: { ...defaultLimits, deadlineMs: 20_000 } })
   const lock = await holdAppendLock(t, database)
   const answer = queue.submit(0, requestOf(newUserId()), BYTES)
   for (let tries = 0; tries < 3; tries++) {
@@ -256,7 +257,7 @@ t.test('close refuses what is new and waits until all that was queued has its an
 
 t.test('close of an idle queue ends at once', async (t) => {
   const { db } = await testDb(t)
-  const queue = createAppendQueue({ db })
+  const queue = createAppendQueue({ db, metrics })
   t.equal((await queue.submit(0, requestOf(newUserId()), BYTES)).outcome, 'stored')
   await queue.close()
 })

@@ -11,7 +11,9 @@ import { createAppendQueue } from '../../src/services/append-queue.js'
 import { createEventService, type EventService } from '../../src/services/events.js'
 import { createReplayService, type ReplayService } from '../../src/services/replay.js'
 import { createSnapshotService, type SnapshotPolicy, type SnapshotService } from '../../src/services/snapshots.js'
+import { createStateCache } from '../../src/services/state-cache.js'
 import { createStatisticsService, type StatisticsService } from '../../src/services/statistics.js'
+import { createTailReader } from '../../src/services/tail-reader.js'
 import { selectStoreGauges } from '../../src/store/statistics.js'
 import { type TestDatabase, testDb } from '../support/db.js'
 
@@ -53,7 +55,8 @@ export async function testParts(
     onError: (err) => t.fail('the store answers', { err })
   })
   const unfoldable: unknown[] = []
-  const replay = createReplayService({ db, catalog, metrics, buckets })
+  const cache = createStateCache({ usersMax: 100, bytesMax: 10_000_000, shared: null, metrics })
+  const replay = createReplayService({ db, catalog, metrics, buckets, cache, tails: createTailReader({ db, buckets }) })
   const snapshots = createSnapshotService({
     db,
     replay,

@@ -23,3 +23,6 @@ export const loggedIn = (ipAddress = '203.0.113.7') => ({
 /** `count` events that can follow any living user. */
 export const updates = (count: number) =>
   Array.from({ length: count }, (_, i) => userUpdated({ fullName: `Name ${i}` }))
+
+/** Query of the state route for the newest state as it is loaded and not as it is cached: at a moment, which no cache knows. */
+export const LOADED = 'at=2999-01-01T00:00:00Z'

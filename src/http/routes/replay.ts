@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { DomainError } from '../../domain/errors.js'
 import { etagOf } from '../../domain/version.js'
 import { diffStates } from '../../services/diff.js'
-import type { ReplayService } from '../../services/replay.js'
+import type { ReplayedState, ReplayService } from '../../services/replay.js'
 import {
   instant,
   keyOf,
@@ -63,6 +63,9 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fi
           ...tenantHeader,
           'if-none-match': Type.Optional(
             Type.String({ description: 'ETag of a state the client has; 304 if it is still this one' })
+          ),
+          'cache-control': Type.Optional(
+            Type.String({ description: '`max-stale=<seconds>`: a state that was the newest this long ago will do' })
           )
         }),
         querystring: Type.Object(
@@ -88,11 +91,16 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fi
       const { version: wanted, at, useSnapshot } = request.query
       if (wanted !== undefined && at !== undefined)
         throw new DomainError('TARGET_AMBIGUOUS', 'Both version and at are given. Ask for one of them.')
-      const result = await replay.stateAt(keyOf(request), { version: wanted, at: momentOf('/at', at), useSnapshot })
+      const result = await replay.stateAt(keyOf(request), {
+        version: wanted,
+        at: momentOf('/at', at),
+        useSnapshot,
+        maxStaleMs: maxStaleMs(request.headers['cache-control'])
+      })
       const etag = etagOf(result.version, fingerprint)
       reply.header('etag', etag).header('cache-control', 'private, no-cache')
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send(null)
-      return result
+      return reply.type('application/json; charset=utf-8').send(bodyOf(result) as never)
     }
   )
 
@@ -124,6 +132,16 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fi
     },
     (request) => diffStates(replay, keyOf(request), request.query.fromVersion, request.query.toVersion)
   )
+}
+
+/** The state is JSON text already, and goes out as it is. */
+const bodyOf = ({ userId, version: reached, asOf, text, replay }: ReplayedState): string =>
+  `{"userId":"${userId}","version":${reached},"asOf":"${asOf}","state":${text},"replay":${JSON.stringify(replay)}}`
+
+/** How old a state the client takes without a look into the log (RFC 9111, 5.2.1.2), ms; undefined when it does not say. */
+function maxStaleMs(cacheControl: string | undefined): number | undefined {
+  const [, seconds] = /(?:^|,)\s*max-stale=(\d{1,9})\s*(?:,|$)/i.exec(cacheControl ?? '') ?? []
+  return seconds === undefined ? undefined : Number(seconds) * 1000
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2): a proxy may have put W/ before the tag. */

@@ -1,0 +1,98 @@
+/**
+ * States of users at the version they were last seen at, in this process (tier 1) and, if there is one, in a shared cache
+ * (tier 2). Events are immutable, so an entry never becomes wrong, only old: readers ask the database for what came
+ * after it, and nothing is ever invalidated. Entries only go up in version.
+ */
+import { LRUCache } from 'lru-cache'
+import type { StreamKey } from '../domain/event.js'
+import type { KnownState } from '../domain/replay.js'
+
+/** `checkedAt` (performance.now()) is when the state was known to be the newest. */
+export type CachedState = KnownState & { checkedAt: number }
+
+/** A cache that several instances share. Being slow or down costs speed, never an answer: `get` then gives null. */
+export type SharedCache = {
+  get(key: StreamKey): Promise<KnownState | null>
+  /** Goes on in the background and does nothing if a version as new is there. */
+  put(key: StreamKey, known: KnownState): void
+}
+
+export type CacheMetrics = {
+  cacheRead(tier: 'process' | 'shared', result: 'hit' | 'miss'): void
+  cacheEvicted(): void
+}
+
+/** What an entry weighs beside its text (which counts twice: as text and as objects), bytes; a guess from heap snapshots. */
+const ENTRY_BYTES = 1500
+
+export type StateCache = ReturnType<typeof createStateCache>
+
+export function createStateCache({
+  usersMax,
+  bytesMax,
+  shared,
+  metrics
+}: {
+  usersMax: number
+  bytesMax: number
+  shared: SharedCache | null
+  metrics: CacheMetrics
+}) {
+  const entries = new LRUCache<string, CachedState>({
+    max: usersMax,
+    maxSize: bytesMax,
+    sizeCalculation: ({ text }) => ENTRY_BYTES + 2 * text.length,
+    dispose: (_entry, _key, reason) => {
+      if (reason === 'evict') metrics.cacheEvicted()
+    }
+  })
+  const nameOf = ({ tenantId, userId }: StreamKey): string => `${tenantId}:${userId}`
+
+  return {
+    /** The entry in this process, or undefined. */
+    peek(key: StreamKey): CachedState | undefined {
+      const entry = entries.get(nameOf(key))
+      metrics.cacheRead('process', entry ? 'hit' : 'miss')
+      return entry
+    },
+
+    /** What the shared cache has, or null. It may be old, and is to be trusted only after a look into the log. */
+    async fetch(key: StreamKey): Promise<KnownState | null> {
+      if (!shared) return null
+      const known = await shared.get(key)
+      metrics.cacheRead('shared', known ? 'hit' : 'miss')
+      return known
+    },
+
+    /**
+     * Keeps a state that was the newest at `checkedAt` and returns the entry made of it. An entry of a higher version stays.
+     */
+    put(
+      key: StreamKey,
+      { version, asOf, state }: Pick<KnownState, 'version' | 'asOf' | 'state'>,
+      checkedAt: number
+    ): CachedState {
+      const name = nameOf(key)
+      const known = entries.peek(name)
+      if (known && known.version === version) {
+        known.checkedAt = Math.max(known.checkedAt, checkedAt)
+        return known
+      }
+      const entry: CachedState = { version, asOf, state: freeze(state), text: JSON.stringify(state), checkedAt }
+      if (!known || known.version < version) {
+        entries.set(name, entry)
+        shared?.put(key, entry)
+      }
+      return entry
+    }
+  }
+}
+
+/** Freezes deeply: a cached state is handed to many readers. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const child of Object.values(value)) freeze(child)
+  }
+  return value
+}
