@@ -8,10 +8,12 @@
 -- unique keys are the second lock. Needs READ COMMITTED: the statement after the lock must see what was committed
 -- before the lock was got. A batch holds at most one request of a user.
 --
--- p_requests: [{ n, tenant, user, expected, creates, events: [{ id, type, schema, asked, data, metadata, occurred }] }]
+-- p_requests: [{ n, tenant, user, expected, creates, repeatable, events: [{ id, type, schema, asked, data, metadata, occurred }] }]
 --   n         number of the request in the batch, from 1
 --   expected  version the user must have; -1 any, -2 at least one event
 --   creates   whether the first event is the one that creates a user (the only place where the caller lets it stand)
+--   repeatable  whether its ids may be stored already: the client chose them, or the request is sent again. Ids that were made
+--             for this very call are not looked up.
 --   asked     whether the client named the schema version; if not, a retry need not find the same
 --
 -- One row per request, in no order:
@@ -41,10 +43,10 @@ BEGIN
 
   RETURN QUERY
   WITH request AS MATERIALIZED (
-    SELECT r.n, r.tenant, r."user", r.expected, r.creates, r.events,
+    SELECT r.n, r.tenant, r."user", r.expected, r.creates, r.repeatable, r.events,
            head.version AS head_version, head."tenantId" AS head_tenant, head."eventType" AS head_type, head."createdAt" AS head_created,
            CASE WHEN head."tenantId" = r.tenant THEN head.version ELSE 0 END AS current
-    FROM jsonb_to_recordset(p_requests) AS r(n integer, tenant uuid, "user" uuid, expected integer, creates boolean, events jsonb)
+    FROM jsonb_to_recordset(p_requests) AS r(n integer, tenant uuid, "user" uuid, expected integer, creates boolean, repeatable boolean, events jsonb)
     LEFT JOIN LATERAL (
       SELECT e.version, e."tenantId", e."eventType", e."createdAt"
       FROM user_events e
@@ -52,13 +54,13 @@ BEGIN
       ORDER BY e.version DESC LIMIT 1
     ) head ON true
   ), event AS MATERIALIZED (
-    SELECT request.n, request."user", request.tenant, request.current, item.ordinality::integer AS i, e.*
+    SELECT request.n, request."user", request.tenant, request.current, request.repeatable, item.ordinality::integer AS i, e.*
     FROM request
     CROSS JOIN LATERAL jsonb_array_elements(request.events) WITH ORDINALITY AS item(value, ordinality)
     CROSS JOIN LATERAL jsonb_to_record(item.value)
       AS e(id uuid, type varchar, schema smallint, asked boolean, data jsonb, metadata jsonb, occurred timestamptz)
   ), known AS (
-    -- Events of the batch whose ids the user already has. A new user has none, which saves the look-up.
+    -- Events of the batch whose ids the user already has.
     SELECT event.n,
            count(*) AS found,
            bool_and(old."eventType" = event.type
@@ -75,7 +77,7 @@ BEGIN
       WHERE e.bucket = p_bucket AND e."aggregateId" = event."user" AND e.id >= event.id
       ORDER BY e.id LIMIT 1
     ) old
-    WHERE event.current > 0 AND old.id = event.id
+    WHERE event.repeatable AND event.current > 0 AND old.id = event.id
     GROUP BY event.n
   ), decided AS (
     SELECT request.*, known.stored,

@@ -8,6 +8,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyI
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
 import { registerClosing } from './http/closing.js'
+import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
 import { registerMeasure } from './http/measure.js'
@@ -66,9 +67,11 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerJsonBody(app)
   const refuseOtherMethods = watchMethods(app)
   // Before anything that may refuse: every answer carries it.
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
+  registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
   await shedLoad(app)
   await registerMeasure(app, { register })
@@ -98,7 +101,6 @@ function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): Fa
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
       connectionsCheckingInterval: 500
     },
-    handlerTimeout: requestTimeoutMs,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     // A URL that cannot be read comes here and past all hooks.

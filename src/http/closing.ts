@@ -26,19 +26,20 @@ export function registerClosing(
     connections.add(socket)
     socket.once('close', () => connections.delete(socket))
   })
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     count(request.raw.socket, 1)
-    if (!closing || operations.includes(request.url)) return
+    if (!closing || operations.includes(request.url)) return done()
     reply.header('connection', 'close')
-    throw new DomainError(
-      'SHUTTING_DOWN',
-      'The service is shutting down. Send the request again: another instance will take it.'
-    )
+    done(shuttingDown())
   })
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, payload, done) => {
     if (closing) reply.header('connection', 'close')
+    done(null, payload)
   })
-  app.addHook('onResponse', async (request) => count(request.raw.socket, -1))
+  app.addHook('onResponse', (request, _reply, done) => {
+    count(request.raw.socket, -1)
+    done()
+  })
   app.addHook('preClose', async () => {
     closing = true
     for (const socket of connections) if (!requests.has(socket)) socket.destroy()
@@ -46,3 +47,9 @@ export function registerClosing(
     app.server.once('close', () => clearTimeout(giveUp))
   })
 }
+
+const shuttingDown = (): DomainError =>
+  new DomainError(
+    'SHUTTING_DOWN',
+    'The service is shutting down. Send the request again: another instance will take it.'
+  )

@@ -86,7 +86,7 @@ export const typeOf = (code: ErrorCode): string =>
 
 /** Fastify's error handler: answers with a problem, and logs what is our fault. */
 export function handleError(err: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
-  const failure = failureOf(err, request)
+  const failure = failureOf(err)
   if (errorTable[failure.code].status >= 500) logFailure(request.log, err, failure)
   sendProblem(reply, failure, request.url)
 }
@@ -107,11 +107,11 @@ export function logFailure(log: FastifyBaseLogger, err: Error, { code }: Failure
   else log.warn({ code, ...cause }, 'request refused')
 }
 
-function failureOf(err: FastifyError | Error, request: FastifyRequest): Failure {
+function failureOf(err: FastifyError | Error): Failure {
   if (err instanceof DomainError) return { code: err.code, detail: err.message, facts: err.facts }
   return (
     fromDatabase(err) ??
-    fromFastify(err as FastifyError, request) ?? {
+    fromFastify(err as FastifyError) ?? {
       code: 'INTERNAL_ERROR',
       detail:
         'Something failed that should not. The log of the service has the details under the x-request-id of this answer.'
@@ -135,7 +135,7 @@ export const requestTimeout: Failure = {
 
 type Issue = { pointer: string; reason: string }
 
-function fromFastify(err: FastifyError, request: FastifyRequest): Failure | null {
+function fromFastify(err: FastifyError): Failure | null {
   if (err.validation) {
     const part = err.validationContext ?? 'body'
     const issues = err.validation.map((issue): Issue => {
@@ -157,14 +157,6 @@ function fromFastify(err: FastifyError, request: FastifyRequest): Failure | null
       }
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as JSON with content-type: application/json.' }
-    case 'FST_ERR_HANDLER_TIMEOUT':
-      // The deadline counts from the headers on: if the rest of the request has not come by then, that is what took too long.
-      if (request.raw.complete === false) return requestTimeout
-      return {
-        code: 'DEADLINE_EXCEEDED',
-        detail:
-          'The answer did not come within REQUEST_TIMEOUT_MS. Reads can be sent again; repeat an append with the same event ids.'
-      }
     default:
       return err.statusCode !== undefined && err.statusCode >= 400 && err.statusCode < 500
         ? { code: 'MALFORMED_REQUEST', detail: err.message }

@@ -123,10 +123,10 @@ export function createAppendQueue({
       const outcomes = await appendBatch(
         db,
         bucket,
-        batch.map(({ request }) => request)
+        batch.map(({ request, doubtful }) => (doubtful ? { ...request, repeatable: true } : request))
       )
       metrics.appendBatch({ requests: batch.length, seconds: (performance.now() - startedAt) / 1000 })
-      for (const [i, entry] of batch.entries()) entry.settle(outcomes[i]!)
+      for (const [i, entry] of batch.entries()) entry.settle(firstOutcome(entry, outcomes[i]!))
       return []
     } catch (thrown) {
       const err = toDbError(thrown)
@@ -230,6 +230,10 @@ function note(entry: Entry, err: DbError): void {
 
 /** Whether the data of one request was refused: by its type, or by a key (which may also be another writer's, and pass). */
 const isOfOneRequest = ({ outcome, constraint }: DbError): boolean => outcome === 'definite' || constraint !== null
+
+/** Ids that were made for this very request can only have been stored by an earlier attempt of ours: they are not duplicates. */
+const firstOutcome = ({ request }: Entry, result: AppendOutcome): AppendOutcome =>
+  result.outcome === 'duplicate' && !request.repeatable ? { ...result, outcome: 'stored' } : result
 
 const backoffMs = (failures: number): number => Math.min(1000, 10 * 2 ** failures) * (0.5 + Math.random() / 2)
 

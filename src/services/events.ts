@@ -1,5 +1,6 @@
 /** Appending to the log and reading it back: the rules between the wire and the store. */
-import { v5 as uuidV5, v7 as uuidV7 } from 'uuid'
+import { randomUUID } from 'node:crypto'
+import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
 import { type Catalog, CREATED, DELETED } from '../domain/catalog.js'
@@ -75,6 +76,7 @@ export function createEventService(parts: {
         userId: key.userId,
         expected: expectation.version,
         creates: events[0]!.eventType === CREATED,
+        repeatable: idempotencyKey !== undefined || events.some(({ id }) => id !== undefined),
         events: prepared.events
       }
       const result = await queue.submit(bucketOf(key.userId, buckets), request, prepared.bytes)
@@ -185,7 +187,8 @@ function prepare(
     const size = Buffer.byteLength(dataText) + (metadataText === null ? 0 : Buffer.byteLength(metadataText))
     if (size > eventBytesMax) throw tooLarge(pointer, size, eventBytesMax)
     bytes += size
-    const id = event.id?.toLowerCase() ?? (idempotencyKey === undefined ? uuidV7() : derivedId(key, idempotencyKey, i))
+    const id =
+      event.id?.toLowerCase() ?? (idempotencyKey === undefined ? randomUUID() : derivedId(key, idempotencyKey, i))
     if (ids.has(id)) throw duplicateId(pointer, id)
     ids.add(id)
     return {

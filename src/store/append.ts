@@ -9,6 +9,8 @@ export type AppendRequest = {
   expected: ExpectedVersion
   /** whether the first event creates the user */
   creates: boolean
+  /** whether its ids may be stored already: the client chose them, or the request is sent again */
+  repeatable: boolean
   events: PreparedEvent[]
 }
 
@@ -63,9 +65,9 @@ export async function appendBatch(
 const EXPECTED = { any: -1, exists: -2, none: 0 }
 
 function requestText(request: AppendRequest, index: number): string {
-  const { tenantId, userId, expected, creates, events } = request
+  const { tenantId, userId, expected, creates, repeatable, events } = request
   const asNumber = typeof expected === 'number' ? expected : EXPECTED[expected]
-  return `{"n":${index + 1},"tenant":"${tenantId}","user":"${userId}","expected":${asNumber},"creates":${creates},"events":[${events.map(eventText).join(',')}]}`
+  return `{"n":${index + 1},"tenant":"${tenantId}","user":"${userId}","expected":${asNumber},"creates":${creates},"repeatable":${repeatable},"events":[${events.map(eventText).join(',')}]}`
 }
 
 /** Everything but the type is known to need no escaping: ids and times were checked, the rest is JSON or a number. */

@@ -15,6 +15,7 @@ const requestOf = (userId: string, eventTypes: string[]): AppendRequest => ({
   userId,
   expected: 'any',
   creates: eventTypes[0] === 'UserCreated',
+  repeatable: true,
   events: eventTypes.map((eventType) => ({
     id: randomUUID(),
     eventType,

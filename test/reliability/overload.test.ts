@@ -27,6 +27,7 @@ function requestOf(userId: string, { events = 1, creates = true, eventType = 'Us
     userId,
     expected: 'any',
     creates,
+    repeatable: true,
     events: Array.from({ length: events }, (_, i) => ({
       id: randomUUID(),
       eventType: creates && i === 0 ? 'UserCreated' : eventType,

@@ -162,6 +162,6 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         response: { 200: Deleted, ...problems([], { body: true }) }
       }
     },
-    async (request) => ({ deleted: await snapshots.expire(request.body?.olderThanDays ?? 90, request.signal) })
+    async (request) => ({ deleted: await snapshots.expire(request.body?.olderThanDays ?? 90) })
   )
 }

@@ -1,0 +1,33 @@
+/**
+ * The longest time a request may take until its answer begins. Fastify's own `handlerTimeout` makes an AbortController and
+ * an exception for every request, a tenth of the time that a small one takes; a timer is all that is needed, since every
+ * wait below has a limit of its own.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type Failure, requestTimeout, sendProblem } from './errors.js'
+
+/** Answers 503 DEADLINE_EXCEEDED for requests whose answer has not begun after `ms`; what their handlers do goes on. */
+export function registerDeadline(app: FastifyInstance, ms: number): void {
+  const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>()
+  app.addHook('onRequest', (request, reply, done) => {
+    const expire = () => {
+      if (reply.sent) return
+      // If the rest of the request has not come by now, that is what took too long.
+      const failure = request.raw.complete === false ? requestTimeout : deadlineExceeded
+      request.log.warn({ code: failure.code }, 'request refused')
+      sendProblem(reply, failure, request.url)
+    }
+    timers.set(request, setTimeout(expire, ms))
+    done()
+  })
+  app.addHook('onResponse', (request, _reply, done) => {
+    clearTimeout(timers.get(request))
+    done()
+  })
+}
+
+const deadlineExceeded: Failure = {
+  code: 'DEADLINE_EXCEEDED',
+  detail:
+    'The answer did not come within REQUEST_TIMEOUT_MS. Reads can be sent again; repeat an append with the same event ids.'
+}
