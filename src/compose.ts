@@ -1,15 +1,14 @@
 /** The composition root: the only place that builds things and knows them all. */
-import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
+import { createBackground } from './background.js'
 import type { Config } from './config.js'
 import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createCatalog } from './domain/catalog.js'
 import type { RedisCache } from './edge/redis-cache.js'
-import { type Loop, startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createEventService } from './services/events.js'
@@ -19,10 +18,8 @@ import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
 import { createTailReader } from './services/tail-reader.js'
-import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
 import { claimIdentity } from './store/identity.js'
-import { rollUpStatistics, selectStoreGauges } from './store/statistics.js'
-import { updatePosition } from './store/workers.js'
+import { selectStoreGauges } from './store/statistics.js'
 
 export class StartError extends Error {
   override name = 'StartError'
@@ -38,9 +35,6 @@ export type Service = {
    */
   stop(): Promise<void>
 }
-
-const ROLL_UP_EVENTS = 10_000
-const HOUR_MS = 3_600_000
 
 /** Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet. */
 export async function compose(
@@ -72,8 +66,6 @@ export async function compose(
     storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
     onError
   })
-  const loops: Loop[] = []
-  const workers: Worker[] = []
   const queue = createAppendQueue({
     db,
     metrics,
@@ -95,9 +87,7 @@ export async function compose(
     metrics,
     buckets,
     eventBytesMax: config.EVENT_BYTES_MAX,
-    onStored: () => {
-      for (const loop of loops) loop.wake()
-    }
+    onStored: () => background.wake()
   })
   const snapshots = createSnapshotService({
     db,
@@ -122,38 +112,23 @@ export async function compose(
     logger
   })
 
-  function work(name: string, bucket: number, intervalMs: number, step: WorkerStep): void {
-    const worker = createWorker({ db, metrics, name, bucket, holder: instance, step })
-    workers.push(worker)
-    loops.push(startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs: 250, onError }))
-  }
-  const instance = randomUUID()
+  const background = createBackground({
+    db,
+    metrics,
+    buckets,
+    snapshots,
+    snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
+    onError
+  })
 
   return {
     app,
-    start() {
-      for (let bucket = 0; bucket < buckets; bucket++) {
-        work('statistics', bucket, 1000, async (lease) => {
-          const counted = await rollUpStatistics(db, bucket, lease.epoch, ROLL_UP_EVENTS)
-          return { position: lease.position + (counted ?? 0), more: counted === ROLL_UP_EVENTS }
-        })
-        work('snapshots', bucket, 1000, async (lease) => {
-          const position = await snapshots.takeDue(bucket, lease.position)
-          if (position > lease.position) await updatePosition(db, bucket, 'snapshots', lease.epoch, position)
-          return { position, more: position > lease.position }
-        })
-      }
-      work('snapshot-expiry', 0, HOUR_MS, async (lease, signal) => {
-        await snapshots.expire(config.SNAPSHOT_MAX_AGE_DAYS, signal)
-        return { position: lease.position, more: false }
-      })
-    },
+    start: background.start,
     async stop() {
       health.leave()
       await app.close()
       await queue.close()
-      await Promise.all(loops.map((loop) => loop.stop()))
-      await Promise.allSettled(workers.map((worker) => worker.release()))
+      await background.stop()
       shared?.close()
       await db.close()
     }

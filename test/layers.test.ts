@@ -64,20 +64,9 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'loop.ts': { values: [] },
   'config.ts': { values: [] },
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
+  'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'observe'] },
   'compose.ts': {
-    values: [
-      'app.ts',
-      'config.ts',
-      'loop.ts',
-      'cache.ts',
-      'domain',
-      'db',
-      'store',
-      'services',
-      'observe',
-      'edge',
-      'http'
-    ]
+    values: ['app.ts', 'background.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'observe', 'edge', 'http']
   },
   'main.ts': { values: ['compose.ts', 'config.ts', 'db'] },
   cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'db'] }

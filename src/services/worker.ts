@@ -3,10 +3,16 @@ import type { Db } from '../db/client.js'
 import type { Metrics } from '../observe/metrics.js'
 import { claimLease, type Lease, releaseLease } from '../store/workers.js'
 
-export type WorkerStep = (
-  lease: Lease,
-  signal: AbortSignal
-) => Promise<{ /** last position dealt with */ position: number; more: boolean }>
+export type WorkerStep = (lease: Lease, signal: AbortSignal) => Promise<StepResult>
+
+export type StepResult = {
+  /** last position of the log dealt with */
+  position: number
+  /** whether there was anything to do: only then is the step measured */
+  worked: boolean
+  /** whether more is waiting */
+  more: boolean
+}
 
 export type Worker = {
   /** One step if this instance may do it; tells whether more is waiting. */
@@ -39,8 +45,8 @@ export function createWorker(parts: {
       if (!lease) return 'idle'
       const startedAt = performance.now()
       try {
-        const { position, more } = await step(lease, signal)
-        if (position !== lease.position) metrics.handled(name, '_batch', (performance.now() - startedAt) / 1000)
+        const { position, worked, more } = await step(lease, signal)
+        if (worked) metrics.handled(name, '_batch', (performance.now() - startedAt) / 1000)
         lease = { ...lease, position }
         return more ? 'more' : 'idle'
       } catch (err) {

@@ -154,8 +154,8 @@ const CANDIDATES = `
     SELECT least(coalesce(max(e.position), 0), $2::bigint + $3::integer) AS upto FROM user_events e WHERE e.bucket = $1::smallint
   ), grown AS (
     SELECT e."aggregateId", e."tenantId", max(e.version) AS version FROM user_events e, span
-    WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= span.upto
-    GROUP BY e."aggregateId", e."tenantId" HAVING max(e.version) >= $4::integer
+    WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= span.upto AND e.version >= $4::integer
+    GROUP BY e."aggregateId", e."tenantId"
   )
   SELECT span.upto, grown."aggregateId", grown."tenantId", grown.version, coalesce(newest.version, 0) AS "snapshotVersion"
   FROM span

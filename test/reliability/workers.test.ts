@@ -32,7 +32,7 @@ function stepCounter(db: Db, holder = randomUUID()) {
     holder,
     step: async (lease) => {
       steps++
-      return { position: lease.position, more: false }
+      return { position: lease.position, worked: true, more: false }
     }
   })
   return { ...worker, steps: () => steps }

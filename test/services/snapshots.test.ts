@@ -334,3 +334,13 @@ t.test('users and snapshots that are not there are said, and tenants do not see 
   }
   t.equal((await parts.snapshots.list(key)).length, 2)
 })
+
+t.test('every background handler is timed under its name', async (t) => {
+  const { append, get } = await testService(t, { background: true, env: { SNAPSHOT_THRESHOLD: '3' } })
+  await append(newUserId(), [userCreated(), userUpdated(), userUpdated()])
+  for (const name of ['statistics', 'snapshots', 'snapshot-expiry']) {
+    const timed = `event_handler_duration_seconds_count{handler_name="${name}",event_type="_batch"}`
+    await until(async () => (await get('/metrics')).body.includes(timed), { what: timed })
+    t.pass(name)
+  }
+})

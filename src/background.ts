@@ -1,0 +1,84 @@
+/**
+ * The background work of an instance: counting statistics, making snapshots that are due, and letting old ones go. Every
+ * instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
+ */
+import { randomUUID } from 'node:crypto'
+import type { Db } from './db/client.js'
+import { type Loop, startLoop } from './loop.js'
+import type { Metrics } from './observe/metrics.js'
+import type { SnapshotService } from './services/snapshots.js'
+import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import { rollUpStatistics } from './store/statistics.js'
+import { updatePosition } from './store/workers.js'
+
+export type Background = {
+  start(): void
+  /** Something was appended: those that follow the log need not wait for their interval. */
+  wake(): void
+  /** Ends the running steps and gives the leases up. */
+  stop(): Promise<void>
+}
+
+const ROLL_UP_EVENTS = 10_000
+const FOLLOW_MS = 1000
+const EXPIRY_MS = 3_600_000
+
+export function createBackground(parts: {
+  db: Db
+  metrics: Pick<Metrics, 'handled'>
+  buckets: number
+  snapshots: SnapshotService
+  snapshotMaxAgeDays: number
+  onError: (err: unknown) => void
+}): Background {
+  const { db, metrics, buckets, snapshots, snapshotMaxAgeDays, onError } = parts
+  const holder = randomUUID()
+  const workers: Worker[] = []
+  const followers: Loop[] = []
+  const others: Loop[] = []
+
+  function run(name: string, bucket: number, intervalMs: number, step: WorkerStep): Loop {
+    const worker = createWorker({ db, metrics, name, bucket, holder, step })
+    workers.push(worker)
+    return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs: FOLLOW_MS / 2, onError })
+  }
+
+  /** Readers of statistics add the tail themselves, so these may lag; they only keep the tail short. */
+  const countEvents =
+    (bucket: number): WorkerStep =>
+    async (lease) => {
+      const counted = (await rollUpStatistics(db, bucket, lease.epoch, ROLL_UP_EVENTS)) ?? 0
+      return { position: lease.position + counted, worked: counted > 0, more: counted === ROLL_UP_EVENTS }
+    }
+
+  const takeSnapshots =
+    (bucket: number): WorkerStep =>
+    async (lease) => {
+      const position = await snapshots.takeDue(bucket, lease.position)
+      const moved = position > lease.position
+      if (moved) await updatePosition(db, bucket, 'snapshots', lease.epoch, position)
+      return { position, worked: moved, more: moved }
+    }
+
+  const expireSnapshots: WorkerStep = async ({ position }, signal) => {
+    await snapshots.expire(snapshotMaxAgeDays, signal)
+    return { position, worked: true, more: false }
+  }
+
+  return {
+    start() {
+      for (let bucket = 0; bucket < buckets; bucket++) {
+        followers.push(run('statistics', bucket, FOLLOW_MS, countEvents(bucket)))
+        followers.push(run('snapshots', bucket, FOLLOW_MS, takeSnapshots(bucket)))
+      }
+      others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
+    },
+    wake() {
+      for (const loop of followers) loop.wake()
+    },
+    async stop() {
+      await Promise.all([...followers, ...others].map((loop) => loop.stop()))
+      await Promise.allSettled(workers.map((worker) => worker.release()))
+    }
+  }
+}
