@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { Db } from './db/client.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
-import type { SnapshotService } from './services/snapshots.js'
+import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
 import { rollUpStatistics } from './store/statistics.js'
 import { updatePosition } from './store/workers.js'
@@ -57,7 +57,7 @@ export function createBackground(parts: {
       const position = await snapshots.takeDue(bucket, lease.position)
       const moved = position > lease.position
       if (moved) await updatePosition(db, bucket, 'snapshots', lease.epoch, position)
-      return { position, worked: moved, more: moved }
+      return { position, worked: moved, more: position - lease.position >= CANDIDATE_SPAN }
     }
 
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {

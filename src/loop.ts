@@ -45,7 +45,10 @@ export function startLoop({ once, intervalMs, gapMs = 100, onError }: LoopOption
 
   const running = run()
   return {
-    wake: () => waker.abort(),
+    wake() {
+      // Aborting again does nothing but make an exception with a stack, which is dear on the path of every append.
+      if (!waker.signal.aborted) waker.abort()
+    },
     async stop() {
       stopping.abort()
       waker.abort()

@@ -31,7 +31,8 @@ export type SnapshotPolicy = {
   maxAgeDays: number
 }
 
-const CANDIDATE_SPAN = 5000
+/** Positions of the log that one step of the snapshotter looks at. */
+export const CANDIDATE_SPAN = 5000
 const EXPIRY_BATCH = 1000
 const DAY_MS = 86_400_000
 

@@ -153,8 +153,9 @@ const CANDIDATES = `
   WITH span AS (
     SELECT least(coalesce(max(e.position), 0), $2::bigint + $3::integer) AS upto FROM user_events e WHERE e.bucket = $1::smallint
   ), grown AS (
-    SELECT e."aggregateId", e."tenantId", max(e.version) AS version FROM user_events e, span
-    WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= span.upto AND e.version >= $4::integer
+    SELECT e."aggregateId", e."tenantId", max(e.version) AS version FROM user_events e
+    WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= $2::bigint + $3::integer
+      AND e.version >= $4::integer
     GROUP BY e."aggregateId", e."tenantId"
   )
   SELECT span.upto, grown."aggregateId", grown."tenantId", grown.version, coalesce(newest.version, 0) AS "snapshotVersion"
