@@ -11,7 +11,7 @@ import { fold, type KnownState, nothingFolded, type Replay } from '../domain/rep
 import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
 import { type FoldStart, type FoldTarget, selectFoldStart, selectSlice, TAIL_EVENTS } from '../store/replay.js'
-import type { CachedState, StateCache } from './state-cache.js'
+import type { StateCache } from './state-cache.js'
 import type { TailReader } from './tail-reader.js'
 
 export type ReplayTarget = {
@@ -23,7 +23,7 @@ export type ReplayTarget = {
   useCache?: boolean
   /** false folds every event, for debugging */
   useSnapshot?: boolean
-  /** a current state that was the newest this long ago will do, ms */
+  /** a current state that was the newest less than this long ago will do, ms; of no use to `version` and `at` */
   maxStaleMs?: number | undefined
 }
 
@@ -42,7 +42,7 @@ export type ReplayService = ReturnType<typeof createReplayService>
 export function createReplayService(parts: {
   db: Db
   catalog: Catalog
-  metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored' | 'cacheTrouble'>
+  metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored'>
   buckets: number
   cache: StateCache
   tails: TailReader
@@ -86,23 +86,12 @@ export function createReplayService(parts: {
     return { userId: key.userId, version, asOf, state, text, replay }
   }
 
-  /** What is known, and the events after it. Reads on by slices when a batch of tails does not hold them all. */
-  async function catchUp(key: StreamKey, known: CachedState): Promise<ReplayedState> {
+  /** What is known, and the events after it. */
+  async function catchUp(key: StreamKey, known: KnownState): Promise<ReplayedState> {
     const startedAt = performance.now()
-    const events = await tails.after(key, known.version)
-    if (events.length > 0) return fromCache(key, await apply(key, known, events, startedAt), known.version)
-    known.checkedAt = Math.max(known.checkedAt, startedAt)
-    return fromCache(key, known, known.version)
-  }
-
-  async function apply(key: StreamKey, known: KnownState, tail: FoldEvent[], startedAt: number): Promise<KnownState> {
-    let reached: Replay = fold(catalog, key, known, tail)
-    for (let more = tail.length >= TAIL_EVENTS; more; ) {
-      const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
-      reached = fold(catalog, key, reached, events)
-      more = events.length > 0
-    }
-    return cache.put(key, { version: reached.version, asOf: reached.asOf, state: reached.state! }, startedAt)
+    const tail = await tails.after(key, known.version)
+    const newest = await foldOn(key, known, tail, tail.length >= TAIL_EVENTS)
+    return fromCache(key, cache.put(key, newest, startedAt), known.version)
   }
 
   /** From the shared cache, if what it has is what the log says: the event of that version must stand there, with that time. */
@@ -110,50 +99,63 @@ export function createReplayService(parts: {
     const known = await cache.fetch(key)
     if (!known) return null
     const startedAt = performance.now()
-    const [last, ...tail] = await tails.after(key, known.version - 1)
+    const events = await tails.after(key, known.version - 1)
+    const [last, ...tail] = events
     if (last?.version !== known.version || last.createdAt !== known.asOf) {
-      metrics.cacheTrouble('poisoned')
+      cache.distrust(key)
       return null
     }
-    const reached = tail.length > 0 ? await apply(key, known, tail, startedAt) : cache.put(key, known, startedAt)
-    return fromCache(key, reached, known.version)
+    const newest = await foldOn(key, known, tail, events.length >= TAIL_EVENTS)
+    return fromCache(key, cache.put(key, newest, startedAt, known.version), known.version)
+  }
+
+  /** `known` with its tail folded onto it; where there may be `more` than a batch of tails holds, the rest is read by slices. */
+  async function foldOn(key: StreamKey, known: KnownState, tail: readonly FoldEvent[], more: boolean) {
+    if (tail.length === 0) return known
+    let reached: Replay = fold(catalog, key, known, tail)
+    while (more) {
+      const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
+      reached = fold(catalog, key, reached, events)
+      more = events.length > 0
+    }
+    return { ...reached, state: reached.state! }
   }
 
   async function current(key: StreamKey, maxStaleMs: number): Promise<ReplayedState> {
-    const known = cache.peek(key)
+    const known = cache.get(key)
     if (known) {
-      const fresh = performance.now() - known.checkedAt <= maxStaleMs
+      const fresh = performance.now() - known.checkedAt < maxStaleMs
       return fresh ? fromCache(key, known, known.version) : await catchUp(key, known)
     }
     const name = `${key.tenantId}:${key.userId}`
     const running = loading.get(name)
-    if (running) {
-      // It may have begun before this request: what was acknowledged in between must be looked for.
-      const { version, asOf, state, text } = await running
-      return await catchUp(key, { version, asOf, state, text, checkedAt: Number.NEGATIVE_INFINITY })
-    }
-    const mine = fromShared(key).then((found) => found ?? load(key, {}))
+    if (!running) return await begin(key, name)
+    // It may have begun before this request: what was acknowledged in between must be looked for, the user's creation too.
+    const found = await running.catch(nullIfNotFound)
+    return found ? await catchUp(key, found) : await (loading.get(name) ?? begin(key, name))
+  }
+
+  function begin(key: StreamKey, name: string): Promise<ReplayedState> {
+    const mine = fromShared(key)
+      .then((found) => found ?? load(key, {}))
+      .finally(() => loading.delete(name))
     loading.set(name, mine)
-    try {
-      return await mine
-    } finally {
-      loading.delete(name)
-    }
+    return mine
   }
 
   async function replay(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
     if (target.at !== undefined || target.useSnapshot === false || target.useCache === false)
       return await load(key, target)
-    if (target.version === undefined) return await current(key, target.maxStaleMs ?? -1)
-    const known = cache.peek(key)
+    if (target.version === undefined) return await current(key, target.maxStaleMs ?? 0)
+    const known = cache.get(key)
     return known?.version === target.version ? fromCache(key, known, known.version) : await load(key, target)
   }
 
   return {
     /**
      * State after the last event at or before the target. Without a target it includes every append that was acknowledged
-     * before the call, on any instance. The state is frozen. Throws USER_NOT_FOUND, VERSION_NOT_FOUND (with
-     * `currentVersion`), NO_STATE_YET.
+     * before the call, on any instance. The state must not be changed: others may hold it. Throws USER_NOT_FOUND,
+     * VERSION_NOT_FOUND (with `currentVersion`), NO_STATE_YET.
      */
     async stateAt(key: StreamKey, target: ReplayTarget = {}): Promise<ReplayedState> {
       const startedAt = performance.now()
@@ -169,6 +171,11 @@ export function createReplayService(parts: {
       }
     }
   }
+}
+
+function nullIfNotFound(err: unknown): null {
+  if (err instanceof DomainError && err.code === 'USER_NOT_FOUND') return null
+  throw err
 }
 
 /** Above every version. */

@@ -15,6 +15,8 @@ export type SharedCache = {
   get(key: StreamKey): Promise<KnownState | null>
   /** Goes on in the background and does nothing if a version as new is there. */
   put(key: StreamKey, known: KnownState): void
+  /** Throws away, in the background, what `get` gave and is not true. */
+  drop(key: StreamKey): void
 }
 
 export type CacheMetrics = {
@@ -23,7 +25,7 @@ export type CacheMetrics = {
 }
 
 /** What an entry weighs beside its text (which counts twice: as text and as objects), bytes; a guess from heap snapshots. */
-const ENTRY_BYTES = 1500
+export const ENTRY_BYTES = 1500
 
 export type StateCache = ReturnType<typeof createStateCache>
 
@@ -39,7 +41,8 @@ export function createStateCache({
   metrics: CacheMetrics
 }) {
   const entries = new LRUCache<string, CachedState>({
-    max: usersMax,
+    // Room for so many is taken at once, so not for more than can ever be there.
+    max: Math.min(usersMax, Math.ceil(bytesMax / ENTRY_BYTES)),
     maxSize: bytesMax,
     sizeCalculation: ({ text }) => ENTRY_BYTES + 2 * text.length,
     dispose: (_entry, _key, reason) => {
@@ -50,13 +53,13 @@ export function createStateCache({
 
   return {
     /** The entry in this process, or undefined. */
-    peek(key: StreamKey): CachedState | undefined {
+    get(key: StreamKey): Readonly<CachedState> | undefined {
       const entry = entries.get(nameOf(key))
       metrics.cacheRead('process', entry ? 'hit' : 'miss')
       return entry
     },
 
-    /** What the shared cache has, or null. It may be old, and is to be trusted only after a look into the log. */
+    /** What the shared cache has, or null. It may be old, or of another log: it is to be trusted only after a look into ours. */
     async fetch(key: StreamKey): Promise<KnownState | null> {
       if (!shared) return null
       const known = await shared.get(key)
@@ -64,31 +67,37 @@ export function createStateCache({
       return known
     },
 
+    /** Throws away what the shared cache has, because the log says otherwise. */
+    distrust(key: StreamKey): void {
+      shared?.drop(key)
+    },
+
     /**
-     * Keeps a state that was the newest at `checkedAt` and returns the entry made of it. An entry of a higher version stays.
+     * Keeps a state that was the newest at `checkedAt`, freezes it, and returns the entry made of it; an entry of a higher
+     * version stays. The shared cache gets it too unless it is known to have `sharedVersion`, and that is as new.
      */
     put(
       key: StreamKey,
-      { version, asOf, state }: Pick<KnownState, 'version' | 'asOf' | 'state'>,
-      checkedAt: number
-    ): CachedState {
+      { version, asOf, state, text }: Omit<KnownState, 'text'> & { text?: string },
+      checkedAt: number,
+      sharedVersion = 0
+    ): Readonly<CachedState> {
       const name = nameOf(key)
       const known = entries.peek(name)
-      if (known && known.version === version) {
+      if (known?.version === version) {
         known.checkedAt = Math.max(known.checkedAt, checkedAt)
         return known
       }
-      const entry: CachedState = { version, asOf, state: freeze(state), text: JSON.stringify(state), checkedAt }
-      if (!known || known.version < version) {
-        entries.set(name, entry)
-        shared?.put(key, entry)
-      }
+      const entry = { version, asOf, state: freeze(state), text: text ?? JSON.stringify(state), checkedAt }
+      if (known && known.version > version) return entry
+      entries.set(name, entry)
+      if (version > sharedVersion) shared?.put(key, entry)
       return entry
     }
   }
 }
 
-/** Freezes deeply: a cached state is handed to many readers. */
+/** Freezes deeply: a cached state is handed to many readers. What is frozen at its top was frozen here. */
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value)

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --seed-events N]`: measures the service against limits of the same run, interleaved,
+ * `npm run bench [-- --quick] [-- --seed-events N] [-- --only NAME] [-- --seconds N]`: measures the service against limits of the same run, interleaved,
  * and prints medians. `--seed-events N` adds a database of N events to see how growth is borne. Writes bench-results.json.
  */
 import { writeFileSync } from 'node:fs'
@@ -17,12 +17,13 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     'seed-events': { type: 'string', default: '0' },
-    only: { type: 'string' }
+    only: { type: 'string' },
+    seconds: { type: 'string' }
   }
 })
 const plan: Plan = {
   quick: values.quick,
-  durationMs: values.quick ? 1500 : 4000,
+  durationMs: values.seconds ? Number(values.seconds) * 1000 : values.quick ? 1500 : 4000,
   growTo: Number(values['seed-events'])
 }
 const rounds = values.quick ? 3 : 5
@@ -37,14 +38,16 @@ async function measure(scenarios: Scenario[]): Promise<Map<Scenario, Finding>> {
       { ours: [], limits: scenario.limits.map(({ name, bar }) => ({ name, bar, values: [], ratios: [] })) }
     ])
   )
-  for (let round = 1; round <= rounds; round++) {
+  // Round 0 warms everything up and does not count.
+  for (let round = 0; round <= rounds; round++) {
     for (const [scenario, finding] of findings) {
-      if (scenario.once && round > 1) continue
+      if (scenario.once && round !== 1) continue
       note(`round ${round} of ${rounds}: ${scenario.name}`)
       const ours = await scenario.measure()
-      finding.ours.push(ours)
+      if (round > 0) finding.ours.push(ours)
       for (const [i, limit] of scenario.limits.entries()) {
         const value = await limit.measure()
+        if (round === 0) continue
         finding.limits[i]!.values.push(value)
         finding.limits[i]!.ratios.push(ours / value)
       }
