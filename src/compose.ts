@@ -46,8 +46,11 @@ export async function compose(
   await migrate(databaseUrl, { migrations })
   const db = openDb(databaseUrl, { poolMax: config.DATABASE_POOL_MAX, prepare: config.DATABASE_PREPARE })
   const buckets = config.EVENT_BUCKETS
+  const catalog = createCatalog()
+  let shared: RedisCache | null
   try {
     assertBuckets(buckets, (await claimIdentity(db, buckets)).buckets)
+    shared = await openSharedCache(config.REDIS_URL, catalog.fingerprint, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
     await db.close()
     throw err
@@ -57,7 +60,6 @@ export async function compose(
     // Drizzle's message holds every parameter of the statement, a user's state for one.
     if (logger) logger.error({ err: findDbError(err) ?? err }, 'background work failed')
   }
-  const catalog = createCatalog()
   const register = new Registry()
   const metrics = createMetrics({
     register,
@@ -71,7 +73,6 @@ export async function compose(
     metrics,
     limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 }
   })
-  const shared = await openSharedCache(config, catalog.fingerprint, metrics)
   const cache = createStateCache({
     usersMax: config.CACHE_MAX_USERS,
     bytesMax: config.CACHE_BYTES_MAX,
@@ -135,11 +136,21 @@ export async function compose(
   }
 }
 
-/** The client of Redis is loaded only where there is one. */
-async function openSharedCache(config: Config, fingerprint: string, metrics: Metrics): Promise<RedisCache | null> {
-  if (config.REDIS_URL === undefined) return null
+/** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
+async function openSharedCache(
+  url: string | undefined,
+  fingerprint: string,
+  onTrouble: Metrics['cacheTrouble']
+): Promise<RedisCache | null> {
+  if (url === undefined) return null
   const { openRedisCache } = await import('./edge/redis-cache.js')
-  return openRedisCache({ url: config.REDIS_URL, fingerprint, onTrouble: metrics.cacheTrouble })
+  try {
+    return openRedisCache({ url, fingerprint, onTrouble })
+  } catch (cause) {
+    throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
+      cause
+    })
+  }
 }
 
 function assertBuckets(asked: number, stored: number): void {

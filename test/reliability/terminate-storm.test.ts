@@ -79,7 +79,7 @@ t.test('ten seconds of killing every connection every 20 ms cost time, and nothi
   const log = await readIntactLog(t, database)
   const acknowledged = clients.flatMap((client) => client.acknowledged)
   t.ok(
-    acknowledged.length > 20 && reads.length > 20,
+    acknowledged.length > 5 && reads.length > 5,
     `${acknowledged.length} events and ${reads.length} reads got through`
   )
   assertKept(t, log, acknowledged)
