@@ -54,8 +54,13 @@ export async function appendBatch(
   requests: readonly AppendRequest[]
 ): Promise<AppendOutcome[]> {
   const rows = await db.query<Row>(
-    'SELECT n, outcome, current, position, "createdAt", stored FROM append_events($1::smallint, $2::text::jsonb)',
-    [bucket, `[${requests.map(requestText).join(',')}]`]
+    'SELECT n, outcome, current, position, "createdAt", stored FROM append_events($1::smallint, $2::text::jsonb, $3::text::jsonb, $4)',
+    [
+      bucket,
+      `[${requests.map(requestText).join(',')}]`,
+      `[${requests.flatMap(eventTexts).join(',')}]`,
+      requests.some(({ repeatable }) => repeatable)
+    ]
   )
   const outcomes = new Array<AppendOutcome>(requests.length)
   for (const row of rows) outcomes[row.n - 1] = outcomeOf(row, requests[row.n - 1]!)
@@ -67,16 +72,18 @@ const EXPECTED = { any: -1, exists: -2, none: 0 }
 function requestText(request: AppendRequest, index: number): string {
   const { tenantId, userId, expected, creates, repeatable, events } = request
   const asNumber = typeof expected === 'number' ? expected : EXPECTED[expected]
-  return `{"n":${index + 1},"tenant":"${tenantId}","user":"${userId}","expected":${asNumber},"creates":${creates},"repeatable":${repeatable},"events":[${events.map(eventText).join(',')}]}`
+  return `{"n":${index + 1},"tenant":"${tenantId}","user":"${userId}","expected":${asNumber},"creates":${creates},"repeatable":${repeatable},"events":${events.length}}`
 }
 
 /** Everything but the type is known to need no escaping: ids and times were checked, the rest is JSON or a number. */
-function eventText(event: PreparedEvent): string {
-  const occurred = event.occurredAt === null ? 'null' : `"${event.occurredAt}"`
-  return (
-    `{"id":"${event.id}","type":${JSON.stringify(event.eventType)},"schema":${event.schemaVersion},"asked":${event.schemaVersionAsked},` +
-    `"data":${event.dataText},"metadata":${event.metadataText},"occurred":${occurred}}`
-  )
+function eventTexts({ events }: AppendRequest, index: number): string[] {
+  return events.map((event, i) => {
+    const occurred = event.occurredAt === null ? 'null' : `"${event.occurredAt}"`
+    return (
+      `{"n":${index + 1},"i":${i + 1},"id":"${event.id}","type":${JSON.stringify(event.eventType)},"schema":${event.schemaVersion},` +
+      `"asked":${event.schemaVersionAsked},"data":${event.dataText},"metadata":${event.metadataText},"occurred":${occurred}}`
+    )
+  })
 }
 
 function outcomeOf(row: Row, request: AppendRequest): AppendOutcome {
