@@ -2,6 +2,7 @@
  * State of a user now, at a version or at a moment. The current state starts from what is cached and asks the log for what
  * came after it; all else starts from the newest usable snapshot. Either way one fold of the events makes the answer.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
 import type { Catalog } from '../domain/catalog.js'
@@ -10,7 +11,14 @@ import type { FoldEvent, StreamKey } from '../domain/event.js'
 import { fold, type KnownState, nothingFolded, type Replay } from '../domain/replay.js'
 import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
-import { type FoldStart, type FoldTarget, selectFoldStart, selectSlice, TAIL_EVENTS } from '../store/replay.js'
+import {
+  type FoldStart,
+  type FoldTarget,
+  SLICE_EVENTS,
+  selectFoldStart,
+  selectSlice,
+  TAIL_EVENTS
+} from '../store/replay.js'
 import type { StateCache } from './state-cache.js'
 import type { TailReader } from './tail-reader.js'
 
@@ -67,16 +75,11 @@ export function createReplayService(parts: {
 
     let reached: Replay = start.snapshot ?? nothingFolded
     const from = reached.version
-    for (
-      let events = start.events;
-      ;
-      events = await selectSlice(db, bucket, key, reached.version, start.targetVersion)
-    ) {
-      reached = fold(catalog, key, reached, events)
-      if (reached.version >= start.targetVersion) break
-      if (events.length === 0)
-        throw new Error(`Events of user ${key.userId} after version ${reached.version} are missing.`)
-    }
+    for await (const events of slices(key, start)) reached = fold(catalog, key, reached, events)
+    if (reached.version !== start.targetVersion)
+      throw new Error(
+        `The events of user ${key.userId} have a hole: version ${reached.version} is the last of ${start.targetVersion}.`
+      )
     const { version, asOf } = reached
     const state = reached.state!
     const isNewest = version === start.headVersion && target.useSnapshot !== false
@@ -84,6 +87,23 @@ export function createReplayService(parts: {
     const source = from > 0 ? 'snapshot' : 'events'
     const replay = { source, snapshotVersion: from > 0 ? from : null, eventsApplied: version - from } as const
     return { userId: key.userId, version, asOf, state, text, replay }
+  }
+
+  /** The events of a fold, slice by slice; while one is folded, the database reads the next SLICES_AHEAD. */
+  async function* slices(key: StreamKey, { snapshot, events, targetVersion }: FoldStart): AsyncGenerator<FoldEvent[]> {
+    const bucket = bucketOf(key.userId, buckets)
+    const ahead = [Promise.resolve(events)]
+    let asked = (snapshot?.version ?? 0) + SLICE_EVENTS
+    for (let slice = ahead.shift(); slice; slice = ahead.shift()) {
+      for (; asked < targetVersion && ahead.length < SLICES_AHEAD; asked += SLICE_EVENTS) {
+        const next = selectSlice(db, bucket, key, asked, targetVersion)
+        // Whoever stops before the end leaves it unread.
+        next.catch(() => {})
+        ahead.push(next)
+      }
+      if (ahead.length > 0) await sent()
+      yield await slice
+    }
   }
 
   /** What is known, and the events after it. */
@@ -176,6 +196,15 @@ export function createReplayService(parts: {
 function nullIfNotFound(err: unknown): null {
   if (err instanceof DomainError && err.code === 'USER_NOT_FOUND') return null
   throw err
+}
+
+/** Two, so that one is always at work in the database while the answer of the other is on its way. */
+const SLICES_AHEAD = 2
+
+/** Lets others have their turn; what was asked of the database before has been sent when it ends (the driver sends in the next turn). */
+async function sent(): Promise<void> {
+  await setImmediate()
+  await setImmediate()
 }
 
 /** Above every version. */

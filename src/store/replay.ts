@@ -4,11 +4,12 @@
  */
 import type { Db } from '../db/client.js'
 import type { FoldEvent, JsonObject, StreamKey } from '../domain/event.js'
+import { instantOf } from '../domain/formats.js'
 import { isStateOf } from '../domain/snapshot.js'
 import type { User } from '../domain/user.js'
 
 /** Events in one slice: bounds what a replay holds in memory at once. */
-export const SLICE_EVENTS = 2000
+export const SLICE_EVENTS = 1000
 
 export type FoldTarget = {
   /** newest version to fold; the newest there is when neither this nor `at` is given */
@@ -32,10 +33,15 @@ export type FoldStart = {
   events: FoldEvent[]
 }
 
-/** The text of one slice: a JSON array of [version, eventType, schemaVersion, createdAt in ms, eventData], or null. */
-const SLICE = `SELECT '[' || string_agg(slice.item, ',') || ']' AS events FROM (
-    SELECT '[' || e.version || ',"' || e."eventType" || '",' || e."schemaVersion" || ',' ||
-           (extract(epoch FROM e."createdAt") * 1000)::bigint || ',' || e."eventData"::text || ']' AS item
+/**
+ * One slice as one row: for each kind of value a text of all its events. Versions need not be told one by one, since a
+ * user's have no gaps, and anything joined in the database copies all that came before it.
+ */
+const SLICE = `SELECT min(e.version) AS first, max(e.version) AS last, string_agg(e."eventType", ',') AS "eventTypes",
+    string_agg(e."schemaVersion"::text, ',') AS "schemaVersions", string_agg(e."createdAtMs"::text, ',') AS "createdAtMs",
+    string_agg(e."eventData"::text, ',') AS "eventData"
+  FROM (
+    SELECT e.version, e."eventType", e."schemaVersion", (date_part('epoch', e."createdAt") * 1000)::bigint AS "createdAtMs", e."eventData"
     FROM user_events e`
 
 const LOAD = `
@@ -60,20 +66,30 @@ const LOAD = `
     (SELECT (extract(epoch FROM e."createdAt") * 1000)::bigint FROM user_events e
      WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= snapshot.version
      ORDER BY e.version LIMIT 1) AS "snapshotAsOf",
-    (${SLICE}
+    slice.*
+  FROM target LEFT JOIN snapshot ON true
+  CROSS JOIN LATERAL (${SLICE}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid
       AND e.version > coalesce(snapshot.version, 0) AND e.version <= target.version
-    ORDER BY e.version LIMIT $7::integer) slice) AS events
-  FROM target LEFT JOIN snapshot ON true`
+    ORDER BY e.version LIMIT $7::integer) e) slice`
 
-type LoadRow = {
+/** Texts are separated by commas, which no name of a type has; all are null when there is no event. */
+type SliceRow = {
+  first: number | null
+  last: number | null
+  eventTypes: string | null
+  schemaVersions: string | null
+  createdAtMs: string | null
+  eventData: string | null
+}
+
+type LoadRow = SliceRow & {
   head: number
   target: number
   stale: boolean | null
   snapshotVersion: number | null
   state: string | null
   snapshotAsOf: string | null
-  events: string | null
 }
 
 /** Everything that starts a fold, in one round trip. */
@@ -89,9 +105,9 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
   return {
     headVersion: row.head,
     targetVersion: row.target,
-    snapshot: state && { version: row.snapshotVersion!, state, asOf: new Date(Number(row.snapshotAsOf)).toISOString() },
+    snapshot: state && { version: row.snapshotVersion!, state, asOf: instantOf(Number(row.snapshotAsOf)) },
     ignored: row.state !== null && state === null ? 'broken' : row.stale ? 'stale' : null,
-    events: parseSlice(row.events)
+    events: parseSlice(key, row)
   }
 }
 
@@ -103,26 +119,34 @@ export async function selectSlice(
   after: number,
   upTo: number
 ): Promise<FoldEvent[]> {
-  const [row] = await db.query<{ events: string | null }>(
+  const [row] = await db.query<SliceRow>(
     `${SLICE}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version > $3::integer AND e.version <= $4::integer
-    ORDER BY e.version LIMIT $5::integer) slice`,
+    ORDER BY e.version LIMIT $5::integer) e`,
     [bucket, key.userId, after, upTo, SLICE_EVENTS],
     { repeatable: true }
   )
-  return parseSlice(row?.events ?? null)
+  return parseSlice(key, row!)
 }
 
-type SliceItem = [version: number, eventType: string, schemaVersion: number, createdAtMs: number, eventData: JsonObject]
-
-function parseSlice(text: string | null): FoldEvent[] {
-  if (text === null) return []
-  return (JSON.parse(text) as SliceItem[]).map(([version, eventType, schemaVersion, createdAtMs, eventData]) => ({
-    version,
-    eventType,
-    schemaVersion,
-    createdAt: new Date(createdAtMs).toISOString(),
-    eventData
+function parseSlice({ userId }: StreamKey, row: SliceRow): FoldEvent[] {
+  if (row.first === null) return []
+  const eventTypes = row.eventTypes!.split(',')
+  const schemaVersions = row.schemaVersions!.split(',')
+  const createdAtMs = row.createdAtMs!.split(',')
+  const eventData = JSON.parse(`[${row.eventData}]`) as JsonObject[]
+  const { first, last } = row
+  if (last! - first + 1 !== eventData.length) {
+    throw new Error(
+      `The events of user ${userId} have a hole: there are ${eventData.length} of the versions ${first} to ${last}.`
+    )
+  }
+  return eventData.map((data, i) => ({
+    version: first + i,
+    eventType: eventTypes[i]!,
+    schemaVersion: Number(schemaVersions[i]),
+    createdAt: instantOf(Number(createdAtMs[i])),
+    eventData: data
   }))
 }
 
@@ -163,7 +187,7 @@ export async function selectTails(db: Db, requests: readonly TailRequest[]): Pro
   )
   const tails: FoldEvent[][] = requests.map(() => [])
   for (const { n, version, eventType, schemaVersion, createdAtMs, eventData } of rows) {
-    const createdAt = new Date(Number(createdAtMs)).toISOString()
+    const createdAt = instantOf(Number(createdAtMs))
     tails[Number(n) - 1]!.push({
       version,
       eventType,

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import fc from 'fast-check'
 import t from 'tap'
-import { parseInstant, registerFormats } from '../../src/domain/formats.js'
+import { instantOf, parseInstant, registerFormats } from '../../src/domain/formats.js'
 
 t.test('a date-time is read as UTC with milliseconds', async (t) => {
   for (const [text, instant] of [
@@ -126,4 +126,25 @@ t.test('schemas can name the formats date-time and ip', async (t) => {
   t.notOk(is('date-time', '2026-02-30T08:00:00Z'))
   for (const ip of ['203.0.113.7', '::1', '2001:db8::ff00:42:8329', '::ffff:1.2.3.4']) t.ok(is('ip', ip), ip)
   for (const ip of ['', '1.2.3', '1.2.3.256', '2001:db8', '1.2.3.4/8', 'localhost']) t.notOk(is('ip', ip), ip)
+})
+
+t.test('a number of milliseconds is written as Date writes it', async (t) => {
+  const day = 86_400_000
+  for (const ms of [
+    0,
+    -1,
+    1,
+    day - 1,
+    day,
+    day + 1,
+    -day,
+    Date.UTC(2024, 1, 29, 23, 59, 59, 999),
+    Date.UTC(9999, 11, 31)
+  ]) {
+    t.equal(instantOf(ms), new Date(ms).toISOString())
+  }
+  fc.assert(
+    fc.property(fc.date({ noInvalidDate: true }), (date) => instantOf(date.getTime()) === date.toISOString()),
+    { numRuns: 2000 }
+  )
 })

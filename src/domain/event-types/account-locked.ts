@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
+import { withChanges } from '../user.js'
 import { dataOf, moment, reason } from './fields.js'
 
 const v1 = Type.Object(
@@ -16,6 +17,10 @@ export const accountLocked: EventType = {
   personalData: ['reason'],
   apply: (state, event) => {
     const data = dataOf(v1, event)
-    return { ...state, loginAttempts: data.loginAttempts, lockedUntil: data.lockedUntil, lockReason: data.reason }
+    return withChanges(state, {
+      loginAttempts: data.loginAttempts,
+      lockedUntil: data.lockedUntil,
+      lockReason: data.reason
+    })
   }
 }

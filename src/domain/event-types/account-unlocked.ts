@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
+import { withChanges } from '../user.js'
 import { actor } from './fields.js'
 
 const v1 = Type.Object({ unlockedBy: actor }, { additionalProperties: false })
@@ -11,5 +12,5 @@ export const accountUnlocked: EventType = {
   example: { unlockedBy: 'support' },
   effectVersion: 1,
   personalData: [],
-  apply: (state) => ({ ...state, loginAttempts: 0, lockedUntil: null, lockReason: null })
+  apply: (state) => withChanges(state, { loginAttempts: 0, lockedUntil: null, lockReason: null })
 }

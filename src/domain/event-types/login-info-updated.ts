@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
+import { withChanges } from '../user.js'
 import { dataOf, ipAddress, moment } from './fields.js'
 
 const v1 = Type.Object(
@@ -16,12 +17,11 @@ export const loginInfoUpdated: EventType = {
   personalData: ['ipAddress', 'userAgent'],
   apply: (state, event) => {
     const data = dataOf(v1, event)
-    return {
-      ...state,
+    return withChanges(state, {
       lastLoginAt: data.loginAt,
       lastLoginIp: data.ipAddress,
       totalLogins: state.totalLogins + 1,
       loginAttempts: 0
-    }
+    })
   }
 }

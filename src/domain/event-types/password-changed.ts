@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { JsonObject } from '../event.js'
 import type { EventType } from '../event-type.js'
 import { escapePointer } from '../json.js'
+import { withChanges } from '../user.js'
 import { actor } from './fields.js'
 
 const v1 = Type.Object({ changedBy: actor }, { additionalProperties: false })
@@ -15,7 +16,7 @@ export const passwordChanged: EventType = {
   personalData: [],
   refuse: ({ eventData, metadata }) =>
     findSecret(eventData, '/eventData') ?? (metadata ? findSecret(metadata, '/metadata') : null),
-  apply: (state, event) => ({ ...state, passwordChangedAt: event.createdAt, updatedAt: event.createdAt })
+  apply: (state, event) => withChanges(state, { passwordChangedAt: event.createdAt, updatedAt: event.createdAt })
 }
 
 /** Names as people write them, in any case and with or without separators: newPassword, PASSWORD_HASH, pass_word, userPwd. */

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
+import { withChanges } from '../user.js'
 import { actor, dataOf, roleIds } from './fields.js'
 
 const v1 = Type.Object({ roleIds, assignedBy: actor }, { additionalProperties: false })
@@ -11,5 +12,5 @@ export const rolesAssigned: EventType = {
   example: { roleIds: ['admin'], assignedBy: 'root' },
   effectVersion: 1,
   personalData: [],
-  apply: (state, event) => ({ ...state, roleIds: dataOf(v1, event).roleIds, updatedAt: event.createdAt })
+  apply: (state, event) => withChanges(state, { roleIds: dataOf(v1, event).roleIds, updatedAt: event.createdAt })
 }

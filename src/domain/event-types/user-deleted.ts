@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
+import { withChanges } from '../user.js'
 import { actor, reason } from './fields.js'
 
 const v1 = Type.Object({ deletedBy: actor, reason: Type.Optional(reason) }, { additionalProperties: false })
@@ -11,5 +12,5 @@ export const userDeleted: EventType = {
   example: { deletedBy: 'support', reason: 'asked for it' },
   effectVersion: 1,
   personalData: ['reason'],
-  apply: (state, event) => ({ ...state, status: 'deleted', deletedAt: event.createdAt })
+  apply: (state, event) => withChanges(state, { status: 'deleted', deletedAt: event.createdAt })
 }

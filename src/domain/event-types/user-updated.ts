@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { EventType } from '../event-type.js'
-import { mergePatch } from '../user.js'
+import { mergePatch, withChanges } from '../user.js'
 import { attributes, avatar, dataOf, email, fullName, nullable, phone, roleIds, username } from './fields.js'
 
 const v1 = Type.Object(
@@ -25,12 +25,10 @@ export const userUpdated: EventType = {
   effectVersion: 1,
   personalData: ['username', 'email', 'fullName', 'phone', 'avatar', 'attributes'],
   apply: (state, event) => {
-    const { attributes: patch, ...changes } = dataOf(v1, event)
-    return {
-      ...state,
-      ...changes,
-      attributes: patch ? mergePatch(state.attributes, patch) : state.attributes,
+    const changes = dataOf(v1, event)
+    return withChanges(state, changes, {
+      attributes: changes.attributes ? mergePatch(state.attributes, changes.attributes) : state.attributes,
       updatedAt: event.createdAt
-    }
+    })
   }
 }
