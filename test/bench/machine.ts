@@ -1,5 +1,5 @@
 /** Processes that a benchmark needs: database, services, the server that does nothing, and those that make load. */
-import { execFile, spawn } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import postgres, { type Sql } from 'postgres'
 import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
 import { migrate } from '../../src/db/migrate.js'
@@ -15,7 +14,6 @@ import type { LoadPlan, LoadResult } from './load.js'
 import type { RawPlan, RawResult } from './raw.js'
 
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
-const run = promisify(execFile)
 
 export type Server = { url: string; pid: number; stop(): Promise<void> }
 export type Database = { url: string; sql: Sql }
@@ -53,6 +51,22 @@ export async function bringMachine() {
     return { url, pid: child.pid!, stop }
   }
 
+  /** A process that carries out one plan at a time; it is started once, since that takes as long as a short plan. */
+  function worker<Plan extends object, Result>(file: string): (plan: Plan) => Promise<Result> {
+    const child = fork(here(file), { execArgv: ['--import', 'tsx'] })
+    releasers.push(async () => child.kill())
+    return async (plan) => {
+      child.send(plan)
+      const [result] = await Promise.race([
+        once(child, 'message'),
+        once(child, 'exit').then(() => {
+          throw new Error(`${file} ended.`)
+        })
+      ])
+      return result as Result
+    }
+  }
+
   return {
     /** A migrated database of its own. */
     async createDatabase(name: string): Promise<Database> {
@@ -76,23 +90,17 @@ export async function bringMachine() {
 
     startNothing: (): Promise<Server> => startNode(['--import', 'tsx', here('nothing-server.ts')], {}, (line) => line),
 
+    /** Load over HTTP. */
+    load: worker<LoadPlan, LoadResult>('load.ts'),
+    /** Statements straight to PostgreSQL. */
+    raw: worker<RawPlan, RawResult>('raw.ts'),
+
     async stop(): Promise<void> {
       for (const release of releasers.reverse()) await release()
       await cluster.stop()
       await rm(dataDir, { recursive: true, force: true })
     }
   }
-}
-
-/** Load over HTTP, or statements straight to PostgreSQL, from a process of their own. */
-export const load = (plan: LoadPlan): Promise<LoadResult> => inProcess('load.ts', plan)
-export const raw = (plan: RawPlan): Promise<RawResult> => inProcess('raw.ts', plan)
-
-async function inProcess<Result>(file: string, plan: object): Promise<Result> {
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', here(file), JSON.stringify(plan)], {
-    maxBuffer: 1e8
-  })
-  return JSON.parse(stdout) as Result
 }
 
 /** Resident memory of a process, bytes. */

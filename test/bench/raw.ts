@@ -1,6 +1,6 @@
 /**
- * What PostgreSQL and its driver can do without us, from a process of its own: `tsx test/bench/raw.ts <RawPlan as JSON>`
- * prints a RawResult as JSON. Rows go into the same table as ours, in a bucket that the service does not use.
+ * What PostgreSQL and its driver can do without us, from a process of its own, which answers every RawPlan that is sent to
+ * it with a RawResult. Rows go into the same table as ours, in a bucket that the service does not use.
  */
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
@@ -13,29 +13,54 @@ export type RawPlan = { databaseUrl: string; connections: number; durationMs: nu
 /** `perSecond` counts statements */
 export type RawResult = { perSecond: number; p50Ms: number; p99Ms: number }
 
-const plan = JSON.parse(process.argv[2]!) as RawPlan
-const text = { serialize: (value: string) => value, parse: (value: string) => value }
-const sql = postgres(plan.databaseUrl, {
-  max: plan.connections,
-  fetch_types: false,
-  connection: { synchronous_commit: 'on', jit: 'off' } as object,
-  types: { json: { to: 114, from: [114, 3802], ...text }, date: { to: 1184, from: [1082, 1114, 1184], ...text } }
-})
-
 const BUCKET = 30_000
-const [last] = await sql`SELECT coalesce(max(position), 0) AS position FROM user_events WHERE bucket = ${BUCKET}`
-let position = Number(last!.position)
-
 const INSERT = `INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")`
 const ROW = 10
+const text = { serialize: (value: string) => value, parse: (value: string) => value }
 
-async function insert(rows: number, eventData: string): Promise<void> {
-  const now = new Date().toISOString()
-  const nil = '00000000-0000-0000-0000-000000000000'
-  const params: (string | number)[] = []
-  for (let i = 0; i < rows; i++)
-    params.push(BUCKET, ++position, randomUUID(), randomUUID(), 1, 'UserUpdated', 1, eventData, nil, now)
-  await sql.unsafe(`${INSERT} VALUES ${values(rows)}`, params, { prepare: true })
+async function raw(plan: RawPlan): Promise<RawResult> {
+  const sql = postgres(plan.databaseUrl, {
+    max: plan.connections,
+    fetch_types: false,
+    connection: { synchronous_commit: 'on', jit: 'off' } as object,
+    types: { json: { to: 114, from: [114, 3802], ...text }, date: { to: 1184, from: [1082, 1114, 1184], ...text } }
+  })
+  const [last] = await sql`SELECT coalesce(max(position), 0) AS position FROM user_events WHERE bucket = ${BUCKET}`
+  let position = Number(last!.position)
+
+  async function insert(rows: number, eventData: string): Promise<void> {
+    const now = new Date().toISOString()
+    const nil = '00000000-0000-0000-0000-000000000000'
+    const params: (string | number)[] = []
+    for (let i = 0; i < rows; i++)
+      params.push(BUCKET, ++position, randomUUID(), randomUUID(), 1, 'UserUpdated', 1, eventData, nil, now)
+    await sql.unsafe(`${INSERT} VALUES ${values(rows)}`, params, { prepare: true })
+  }
+
+  const statement = () =>
+    plan.kind === 'insert' ? insert(plan.rows, plan.eventData) : sql.unsafe(plan.statement, [], { prepare: true })
+
+  await Promise.all(Array.from({ length: plan.connections }, statement))
+  const latenciesMs: number[] = []
+  const startedAt = performance.now()
+  const endAt = startedAt + plan.durationMs
+  await Promise.all(
+    Array.from({ length: plan.connections }, async () => {
+      while (performance.now() < endAt) {
+        const from = performance.now()
+        await statement()
+        latenciesMs.push(performance.now() - from)
+      }
+    })
+  )
+  const seconds = (performance.now() - startedAt) / 1000
+  await sql.end({ timeout: 5 })
+  latenciesMs.sort((a, b) => a - b)
+  return {
+    perSecond: latenciesMs.length / seconds,
+    p50Ms: latenciesMs[Math.floor(latenciesMs.length * 0.5)]!,
+    p99Ms: latenciesMs[Math.floor(latenciesMs.length * 0.99)]!
+  }
 }
 
 const placeholders = new Map<number, string>()
@@ -49,28 +74,4 @@ function values(rows: number): string {
   return made
 }
 
-const statement = () =>
-  plan.kind === 'insert' ? insert(plan.rows, plan.eventData) : sql.unsafe(plan.statement, [], { prepare: true })
-
-await Promise.all(Array.from({ length: plan.connections }, statement))
-const latenciesMs: number[] = []
-const startedAt = performance.now()
-const endAt = startedAt + plan.durationMs
-await Promise.all(
-  Array.from({ length: plan.connections }, async () => {
-    while (performance.now() < endAt) {
-      const from = performance.now()
-      await statement()
-      latenciesMs.push(performance.now() - from)
-    }
-  })
-)
-const seconds = (performance.now() - startedAt) / 1000
-latenciesMs.sort((a, b) => a - b)
-const result: RawResult = {
-  perSecond: latenciesMs.length / seconds,
-  p50Ms: latenciesMs[Math.floor(latenciesMs.length * 0.5)]!,
-  p99Ms: latenciesMs[Math.floor(latenciesMs.length * 0.99)]!
-}
-console.log(JSON.stringify(result))
-await sql.end({ timeout: 5 })
+process.on('message', async (plan: RawPlan) => process.send!(await raw(plan)))

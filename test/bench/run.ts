@@ -6,7 +6,8 @@ import { writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { bringMachine } from './machine.js'
-import { type Plan, prepare, type Scenario } from './scenarios.js'
+import { prepare } from './scenarios/prepare.js'
+import type { Plan, Scenario } from './scenarios/scenario.js'
 
 type Finding = {
   ours: number[]
@@ -23,7 +24,7 @@ const { values } = parseArgs({
 })
 const plan: Plan = {
   quick: values.quick,
-  durationMs: values.seconds ? Number(values.seconds) * 1000 : values.quick ? 1500 : 4000,
+  durationMs: values.seconds ? Number(values.seconds) * 1000 : values.quick ? 900 : 4000,
   growTo: Number(values['seed-events'])
 }
 const rounds = values.quick ? 3 : 5
