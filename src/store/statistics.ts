@@ -18,12 +18,8 @@ const COUNTED_AND_TAIL = `
   SELECT s."eventType", s.events, s.users, s.oldest, s.newest FROM event_statistics s
   WHERE $1::uuid IS NULL OR s."tenantId" = $1::uuid
   UNION ALL
-  SELECT e."eventType", count(*), count(*) FILTER (WHERE e.version = 1), min(e."createdAt"), max(e."createdAt")
-  FROM generate_series(0, $2::integer - 1) AS b(bucket)
-  LEFT JOIN workers w ON w.bucket = b.bucket AND w.name = 'statistics'
-  JOIN user_events e ON e.bucket = b.bucket AND e.position > coalesce(w.position, 0)
-  WHERE $1::uuid IS NULL OR e."tenantId" = $1::uuid
-  GROUP BY e."eventType"`
+  SELECT u."eventType", u.events, u.users, u.oldest, u.newest
+  FROM generate_series(0, $2::integer - 1) AS b(bucket), uncounted_statistics(b.bucket::smallint, $1::uuid) u`
 
 const STORAGE_BYTES = `pg_total_relation_size('user_events')`
 

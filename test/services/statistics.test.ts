@@ -5,9 +5,9 @@ import { loadConfig } from '../../src/config.js'
 import type { Db } from '../../src/db/client.js'
 import { bucketOf } from '../../src/domain/bucket.js'
 import { DEFAULT_TENANT, type NewEvent, type StreamKey } from '../../src/domain/event.js'
-import { rollUpStatistics, selectStoreGauges } from '../../src/store/statistics.js'
+import { rollUpStatistics, selectEventStatistics, selectStoreGauges } from '../../src/store/statistics.js'
 import { claimLease } from '../../src/store/workers.js'
-import { type TestDatabase, testDatabase } from '../support/db.js'
+import { type TestDatabase, testDatabase, testDb } from '../support/db.js'
 import { updates, userCreated, userDeleted } from '../support/events.js'
 import { randomOf, seedOf } from '../support/random.js'
 import { logins, newKey, testParts } from './parts.js'
@@ -257,4 +257,27 @@ t.test('the number of buckets cannot be changed afterwards', async (t) => {
     await t.rejects(start(other), new StartError(sentence))
   }
   await t.resolves(start('4'))
+})
+
+t.test('what is counted is not read again, and what is not is found without a look at the rest', async (t) => {
+  const { db } = await testDb(t, { poolMax: 1 })
+  const ask = () => selectEventStatistics(db, DEFAULT_TENANT, 1)
+  async function pagesRead(): Promise<number> {
+    await db.query('SELECT pg_stat_force_next_flush()')
+    const [row] = await db.query<{ pages: string }>(
+      `SELECT heap_blks_hit + heap_blks_read AS pages FROM pg_statio_user_tables WHERE relname = 'user_events'`
+    )
+    return Number(row!.pages)
+  }
+  // The plan is made before there is anything, as in a service that starts on an empty store.
+  for (let i = 0; i < 6; i++) await ask()
+  await db.query(`
+    INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")
+    SELECT 0, n, gen_random_uuid(), gen_random_uuid(), 1, 'UserCreated', 1, '{}', '${DEFAULT_TENANT}', now() FROM generate_series(1, 50000) n`)
+  const rollUp = await rollUps(db)
+  while (await rollUp(10_000));
+  const before = await pagesRead()
+  t.equal((await ask()).totalEvents, 50_000)
+  const pages = (await pagesRead()) - before
+  t.ok(pages < 10, `${pages} pages of the log were read; it has hundreds`)
 })
