@@ -14,29 +14,35 @@ import { registerJsonBody } from './http/json-body.js'
 import { registerMeasure } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
+import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
 import { healthRoutes } from './http/routes/health.js'
 import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
+import { verifyRoutes } from './http/routes/verify.js'
+import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
 import type { HealthService } from './services/health.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
+import type { VerifyService } from './services/verify.js'
 
 export type Services = {
   events: EventService
+  eventTypes: EventTypeService
   replay: ReplayService
   snapshots: SnapshotService
   statistics: StatisticsService
+  verify: VerifyService
   health: HealthService
 }
 
 export type AppParts = {
   services: Services
-  /** names the rules of folding; part of entity tags */
-  fingerprint: string
+  /** names the rules of a tenant; part of entity tags */
+  fingerprintOf: (tenantId: string) => string
   register: Registry
   bodyBytesMax: number
   /** longest time from the first byte of a request to the last of the answer's head, ms */
@@ -53,7 +59,7 @@ const LOOP_SAMPLE_MS = 1000
 const OPERATIONS = ['/livez', '/readyz', '/metrics']
 
 export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
-  const { services, fingerprint, register } = parts
+  const { services, fingerprintOf, register } = parts
   const app = Fastify(serverOptions(parts)).withTypeProvider<TypeBoxTypeProvider>() as unknown as FastifyInstance
 
   app.setErrorHandler(handleError)
@@ -78,9 +84,11 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await registerOpenApi(app)
 
   await app.register(healthRoutes, { health: services.health })
-  await app.register(eventRoutes, { events: services.events, fingerprint })
-  await app.register(replayRoutes, { replay: services.replay, fingerprint })
+  await app.register(eventRoutes, { events: services.events, fingerprintOf })
+  await app.register(replayRoutes, { replay: services.replay, fingerprintOf })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
+  await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
+  await app.register(verifyRoutes, { verify: services.verify })
   await app.register(statsRoutes, { statistics: services.statistics })
   refuseOtherMethods()
   return app

@@ -1,13 +1,15 @@
 /**
- * The background work of an instance: counting statistics, making snapshots that are due, and letting old ones go. Every
- * instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
+ * The background work of an instance: counting statistics, making snapshots that are due or that new rules made useless,
+ * letting old ones go, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
  */
 import { randomUUID } from 'node:crypto'
 import type { Db } from './db/client.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
+import type { EventTypeService } from './services/event-types.js'
 import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import type { UserMark } from './store/snapshots.js'
 import { rollUpStatistics } from './store/statistics.js'
 import { updatePosition } from './store/workers.js'
 
@@ -22,16 +24,22 @@ export type Background = {
 const ROLL_UP_EVENTS = 10_000
 const FOLLOW_MS = 1000
 const EXPIRY_MS = 3_600_000
+const REFRESH_BATCH = 100
+/** At most 20 snapshots a second are made anew: 100 of them end well within a lease. */
+const REFRESH_PAUSE_MS = 50
+/** Another instance's new event types are known after this long, ms, or when one is met. */
+const TYPES_MS = 900
 
 export function createBackground(parts: {
   db: Db
   metrics: Pick<Metrics, 'handled'>
   buckets: number
   snapshots: SnapshotService
+  eventTypes: Pick<EventTypeService, 'fingerprints' | 'refresh'>
   snapshotMaxAgeDays: number
   onError: (err: unknown) => void
 }): Background {
-  const { db, metrics, buckets, snapshots, snapshotMaxAgeDays, onError } = parts
+  const { db, metrics, buckets, snapshots, eventTypes, snapshotMaxAgeDays, onError } = parts
   const holder = randomUUID()
   const workers: Worker[] = []
   const followers: Loop[] = []
@@ -60,9 +68,27 @@ export function createBackground(parts: {
       return { position, worked: moved, more: position - lease.position >= CANDIDATE_SPAN }
     }
 
+  /** Where the walk over users with stale snapshots stands, and the rules under which it was last done. */
+  let refreshed: UserMark | null = null
+  let refreshedUnder = ''
+
+  const refreshSnapshots: WorkerStep = async ({ position }) => {
+    const rules = JSON.stringify(eventTypes.fingerprints())
+    if (refreshed === null && rules === refreshedUnder) return { position, worked: false, more: false }
+    const { made, next } = await snapshots.refreshStale(refreshed, { limit: REFRESH_BATCH, pauseMs: REFRESH_PAUSE_MS })
+    if (refreshed === null) refreshedUnder = rules
+    refreshed = next
+    return { position, worked: made > 0, more: next !== null }
+  }
+
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {
     await snapshots.expire(snapshotMaxAgeDays, signal)
     return { position, worked: true, more: false }
+  }
+
+  const lookForTypes = async (): Promise<'idle'> => {
+    await eventTypes.refresh()
+    return 'idle'
   }
 
   return {
@@ -72,6 +98,9 @@ export function createBackground(parts: {
         followers.push(run('snapshots', bucket, FOLLOW_MS, takeSnapshots(bucket)))
       }
       others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
+      others.push(run('snapshot-refresh', 0, FOLLOW_MS, refreshSnapshots))
+      // Every instance looks for itself.
+      others.push(startLoop({ once: lookForTypes, intervalMs: TYPES_MS, onError }))
     },
     wake() {
       for (const loop of followers) loop.wake()

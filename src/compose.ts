@@ -7,10 +7,10 @@ import type { Config } from './config.js'
 import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
-import { createCatalog } from './domain/catalog.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
+import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
 import { createHealthService } from './services/health.js'
 import { createReplayService } from './services/replay.js'
@@ -18,6 +18,7 @@ import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
 import { createTailReader } from './services/tail-reader.js'
+import { createVerifyService } from './services/verify.js'
 import { claimIdentity } from './store/identity.js'
 import { selectStoreGauges } from './store/statistics.js'
 
@@ -46,11 +47,13 @@ export async function compose(
   await migrate(databaseUrl, { migrations })
   const db = openDb(databaseUrl, { poolMax: config.DATABASE_POOL_MAX, prepare: config.DATABASE_PREPARE })
   const buckets = config.EVENT_BUCKETS
-  const catalog = createCatalog()
+  const eventTypes = createEventTypeService({ db })
+  const fingerprintOf = (tenantId: string): string => eventTypes.of(tenantId).fingerprint
   let shared: RedisCache | null
   try {
     assertBuckets(buckets, (await claimIdentity(db, buckets)).buckets)
-    shared = await openSharedCache(config.REDIS_URL, catalog.fingerprint, (kind) => metrics.cacheTrouble(kind))
+    await eventTypes.refresh()
+    shared = await openSharedCache(config.REDIS_URL, fingerprintOf, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
     await db.close()
     throw err
@@ -76,15 +79,23 @@ export async function compose(
   const cache = createStateCache({
     usersMax: config.CACHE_MAX_USERS,
     bytesMax: config.CACHE_BYTES_MAX,
+    fingerprintOf,
     shared,
     metrics
   })
-  const replay = createReplayService({ db, catalog, metrics, buckets, cache, tails: createTailReader({ db, buckets }) })
+  const replay = createReplayService({
+    db,
+    eventTypes,
+    metrics,
+    buckets,
+    cache,
+    tails: createTailReader({ db, buckets })
+  })
   const health = createHealthService({ db, migrations })
   const events = createEventService({
     db,
     queue,
-    catalog,
+    eventTypes,
     metrics,
     buckets,
     eventBytesMax: config.EVENT_BYTES_MAX,
@@ -93,7 +104,7 @@ export async function compose(
   const snapshots = createSnapshotService({
     db,
     replay,
-    catalog,
+    eventTypes,
     metrics,
     buckets,
     policy: {
@@ -103,10 +114,11 @@ export async function compose(
     },
     onUnfoldable: onError
   })
+  const verify = createVerifyService({ db, replay, eventTypes, buckets })
   const statistics = createStatisticsService({ db, buckets })
   const app = await buildApp({
-    services: { events, replay, snapshots, statistics, health },
-    fingerprint: catalog.fingerprint,
+    services: { events, eventTypes, replay, snapshots, statistics, verify, health },
+    fingerprintOf,
     register,
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -118,6 +130,7 @@ export async function compose(
     metrics,
     buckets,
     snapshots,
+    eventTypes,
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
     onError
   })
@@ -139,13 +152,13 @@ export async function compose(
 /** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
 async function openSharedCache(
   url: string | undefined,
-  fingerprint: string,
+  fingerprintOf: (tenantId: string) => string,
   onTrouble: Metrics['cacheTrouble']
 ): Promise<RedisCache | null> {
   if (url === undefined) return null
   const { openRedisCache } = await import('./edge/redis-cache.js')
   try {
-    return openRedisCache({ url, fingerprint, onTrouble })
+    return openRedisCache({ url, fingerprintOf, onTrouble })
   } catch (cause) {
     throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
       cause

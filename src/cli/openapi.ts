@@ -13,7 +13,7 @@ async function generate(): Promise<string> {
   const config = loadConfig({})
   const app = await buildApp({
     services: {} as Services,
-    fingerprint: '',
+    fingerprintOf: () => '',
     register: new Registry(),
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,

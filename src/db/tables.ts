@@ -18,6 +18,7 @@ import {
   uuid,
   varchar
 } from 'drizzle-orm/pg-core'
+import type { EventTypeDefinition } from '../domain/custom-type.js'
 import type { JsonObject } from '../domain/event.js'
 import type { SnapshotMetadata } from '../domain/snapshot.js'
 import type { User } from '../domain/user.js'
@@ -144,5 +145,26 @@ export const storeIdentity = pgTable(
   (table) => [
     primaryKey({ name: 'store_identity_pkey', columns: [table.bucket] }),
     check('store_identity_bucket_check', sql`${table.bucket} = 0`)
+  ]
+)
+
+/** Event types that clients registered: one row for each version, never changed. */
+export const eventTypes = pgTable(
+  'event_types',
+  {
+    /** goes up with every row, in the order in which they can be seen */
+    revision: bigint({ mode: 'number' }).notNull(),
+    /** whose type it is; null: every tenant's */
+    tenantId: uuid(),
+    eventType: varchar({ length: 100 }).notNull(),
+    version: smallint().notNull(),
+    definition: json<EventTypeDefinition>('definition').notNull(),
+    createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`)
+  },
+  (table) => [
+    primaryKey({ name: 'event_types_pkey', columns: [table.revision] }),
+    unique('event_types_version_key').on(table.eventType, table.version, table.tenantId).nullsNotDistinct(),
+    check('event_types_version_check', sql`${table.version} > 0`),
+    check('event_types_definition_check', sql`jsonb_typeof(${table.definition}) = 'object'`)
   ]
 )

@@ -1,11 +1,13 @@
 /** What an event type is: its numbered data schemas, how old data is lifted, and what it does to the state. */
-import type { TObject } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import type { FoldEvent, JsonObject, StreamKey } from './event.js'
+import type { Check } from './event-schema.js'
 import type { User } from './user.js'
 
 export type EventTypeVersion = {
-  /** Strict TypeBox schema of eventData: unknown properties are refused. */
-  schema: TObject
+  /** Strict TypeBox schema of eventData: unknown properties are refused. A JSON Schema comes with its own `check`. */
+  schema: TSchema
+  check?: Check
   /** Lifts data of the version before to this one; absent on version 1 only. Pure and total over valid data. */
   upcast?: (eventData: JsonObject) => JsonObject
 }
@@ -19,6 +21,8 @@ export type EventType = {
   example: JsonObject
   /** Raise it when `apply` or an upcaster gives another state for the same events: it is part of the fingerprint. */
   effectVersion: number
+  /** For a type that was registered: names what can make snapshots wrong, or null. */
+  rules?: string | null
   /** Dotted paths in eventData that hold personal data. */
   personalData: readonly string[]
   /** Refuses data for a reason that a schema cannot say; returns null when it is fine. */

@@ -2,10 +2,12 @@
 import { isIP } from 'node:net'
 import { FormatRegistry } from '@sinclair/typebox'
 
-/** Makes `format: 'date-time'` and `format: 'ip'` known to TypeBox; calling it again changes nothing. */
+/** Makes the formats `date-time`, `ip`, `ipv4` and `ipv6` known to TypeBox; calling it again changes nothing. */
 export function registerFormats(): void {
   FormatRegistry.Set('date-time', (text) => parseInstant(text) !== null)
   FormatRegistry.Set('ip', (text) => isIP(text) !== 0)
+  FormatRegistry.Set('ipv4', (text) => isIP(text) === 4)
+  FormatRegistry.Set('ipv6', (text) => isIP(text) === 6)
 }
 
 const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/

@@ -13,6 +13,9 @@ export type Snapshot = {
   createdAt: string
 }
 
+/** Names of the rules under which snapshots are usable: `general` for all tenants but those that have their own. */
+export type Fingerprints = { general: string; byTenant: Record<string, string> }
+
 export type SnapshotMetadata = {
   /** why it was made: `threshold`, `manual` or what the caller said */
   reason: string

@@ -16,8 +16,8 @@ import { isStateOf } from '../domain/snapshot.js'
 export type RedisCacheOptions = {
   /** redis:// or rediss://; throws a TypeError or URIError when it is not one */
   url: string
-  /** names the rules of folding: states made under others are other keys */
-  fingerprint: string
+  /** names the rules of a tenant: states made under others are other keys */
+  fingerprintOf: (tenantId: string) => string
   /** longest wait for a command, ms */
   timeoutMs?: number
   /** how long Redis is left alone after some failures in a row, ms; then a single command tries */
@@ -60,7 +60,7 @@ const PUT_IF_NEWER = `
 
 /** Connects in the background, and again after every loss. */
 export function openRedisCache(options: RedisCacheOptions): RedisCache {
-  const { url, fingerprint, timeoutMs = 50, aloneMs = 1000, onTrouble } = options
+  const { url, fingerprintOf, timeoutMs = 50, aloneMs = 1000, onTrouble } = options
   let closed = false
   let failures = 0
   let tries = 0
@@ -120,7 +120,8 @@ export function openRedisCache(options: RedisCacheOptions): RedisCache {
     }
   }
 
-  const nameOf = ({ tenantId, userId }: StreamKey): string => `user-state:${tenantId}:${userId}:${fingerprint}`
+  const nameOf = ({ tenantId, userId }: StreamKey): string =>
+    `user-state:${tenantId}:${userId}:${fingerprintOf(tenantId)}`
 
   function drop(key: StreamKey): void {
     onTrouble('poisoned')

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { type TSchema, Type } from '@sinclair/typebox'
+import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { builtInTypes } from '../domain/catalog.js'
 import { type ErrorCode, errorTable } from './errors.js'
@@ -27,6 +27,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
       security: [],
       tags: [
         { name: 'events', description: 'append and read' },
+        { name: 'event types', description: 'register your own, and see what there is' },
         { name: 'state', description: 'replay and time travel' },
         { name: 'snapshots', description: 'stored states that save replaying' },
         { name: 'stats', description: 'numbers about the store' },
@@ -50,7 +51,12 @@ function eventDataSchemas(): TSchema[] {
   return builtInTypes.flatMap(({ name, summary, versions, example }) =>
     versions.map(({ schema }, i) => {
       const examples = i === versions.length - 1 ? { examples: [example] } : {}
-      return Type.Composite([schema], { ...schema, $id: `${name}.v${i + 1}`, description: summary, ...examples })
+      return Type.Composite([schema as TObject], {
+        ...schema,
+        $id: `${name}.v${i + 1}`,
+        description: summary,
+        ...examples
+      })
     })
   )
 }

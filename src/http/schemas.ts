@@ -48,7 +48,7 @@ export const NewEvent = Type.Object(
     eventType: Type.String({
       minLength: 1,
       maxLength: 100,
-      description: `One of ${builtInTypes.map(({ name }) => name).join(', ')}`
+      description: `One of ${builtInTypes.map(({ name }) => name).join(', ')}, or a registered type`
     }),
     schemaVersion: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 32767, description: 'the newest that accepts the data when absent' })

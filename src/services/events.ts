@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
-import { type Catalog, CREATED, DELETED } from '../domain/catalog.js'
+import { builtInTypes, type Catalog, CREATED, DELETED } from '../domain/catalog.js'
 import { decodeCursor, encodeCursor } from '../domain/cursor.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
@@ -14,6 +14,7 @@ import type { Metrics } from '../observe/metrics.js'
 import type { AppendRequest, PlacedEvent, PreparedEvent, Refusal } from '../store/append.js'
 import { type EventFilter, selectEvent, selectEvents, selectHeadVersion } from '../store/events.js'
 import type { AppendQueue } from './append-queue.js'
+import type { EventTypeService } from './event-types.js'
 
 export const EVENTS_PER_APPEND_MAX = 1000
 export const PAGE_MAX = 1000
@@ -44,14 +45,14 @@ export type EventService = ReturnType<typeof createEventService>
 export function createEventService(parts: {
   db: Db
   queue: AppendQueue
-  catalog: Catalog
+  eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'eventsStored' | 'saved' | 'conflict'>
   buckets: number
   eventBytesMax: number
   /** called after events were stored */
   onStored: () => void
 }) {
-  const { db, queue, catalog, metrics, buckets, eventBytesMax, onStored } = parts
+  const { db, queue, eventTypes, metrics, buckets, eventBytesMax, onStored } = parts
 
   async function headVersion(key: StreamKey): Promise<number> {
     const version = await selectHeadVersion(db, bucketOf(key.userId, buckets), key)
@@ -59,8 +60,13 @@ export function createEventService(parts: {
     return version
   }
 
-  const shown = (events: StoredEvent[], upcast: boolean) =>
-    upcast ? events.map((event) => catalog.upcast(event)) : events
+  async function shown(tenantId: string, events: StoredEvent[], upcast: boolean): Promise<StoredEvent[]> {
+    if (!upcast) return events
+    return await eventTypes.withTypes(async () => {
+      const catalog = eventTypes.of(tenantId)
+      return events.map((event) => catalog.upcast(event))
+    })
+  }
 
   return {
     /**
@@ -70,7 +76,9 @@ export function createEventService(parts: {
      */
     async append(key: StreamKey, { events, expectation, idempotencyKey }: Append): Promise<Appended> {
       const startedAt = performance.now()
-      const prepared = prepare(key, events, idempotencyKey, catalog, eventBytesMax)
+      const prepared = await eventTypes.withTypes(async () =>
+        prepare(key, events, idempotencyKey, eventTypes.of(key.tenantId), eventBytesMax)
+      )
       const request: AppendRequest = {
         tenantId: key.tenantId,
         userId: key.userId,
@@ -86,9 +94,9 @@ export function createEventService(parts: {
       }
       const duplicate = result.outcome === 'duplicate'
       if (!duplicate) {
-        const eventTypes = events.map(({ eventType }) => eventType)
-        metrics.eventsStored({ tenantId: key.tenantId, eventTypes })
-        metrics.saved(eventTypes, (performance.now() - startedAt) / 1000)
+        const labels = events.map(({ eventType }) => labelOf(eventType))
+        metrics.eventsStored({ tenantId: key.tenantId, eventTypes: labels })
+        metrics.saved(labels, (performance.now() - startedAt) / 1000)
         onStored()
       }
       return {
@@ -114,7 +122,7 @@ export function createEventService(parts: {
         found.length > limit && last
           ? encodeCursor({ userId: key.userId, direction: selection.direction, version: last.version })
           : null
-      return { userId: key.userId, version, events: shown(page, selection.upcast), next }
+      return { userId: key.userId, version, events: await shown(key.tenantId, page, selection.upcast), next }
     },
 
     /**
@@ -139,7 +147,7 @@ export function createEventService(parts: {
             after,
             limit: size
           })
-          if (page.length > 0) yield shown(page, selection.upcast)
+          if (page.length > 0) yield await shown(key.tenantId, page, selection.upcast)
           if (page.length < size) return
           after = page.at(-1)!.version
           left -= page.length
@@ -152,10 +160,14 @@ export function createEventService(parts: {
     async readOne(key: StreamKey, version: number, upcast: boolean): Promise<StoredEvent> {
       const event = await selectEvent(db, bucketOf(key.userId, buckets), key, version)
       if (!event) throw versionNotFound(version, await headVersion(key))
-      return upcast ? catalog.upcast(event) : event
+      return (await shown(key.tenantId, [event], upcast))[0]!
     }
   }
 }
+
+/** What metrics call a type: the names that clients register have no bound. */
+const labelOf = (eventType: string): string => (BUILT_IN.has(eventType) ? eventType : '_registered')
+const BUILT_IN = new Set(builtInTypes.map(({ name }) => name))
 
 /** Namespace of ids made from an Idempotency-Key; any fixed UUID would do. */
 const IDEMPOTENCY_NAMESPACE = '6f0c3d5e-5a0f-4d0e-9b0a-0d6f5b1c9a11'

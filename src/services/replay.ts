@@ -5,7 +5,6 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
-import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { FoldEvent, StreamKey } from '../domain/event.js'
 import { fold, type KnownState, nothingFolded, type Replay } from '../domain/replay.js'
@@ -19,6 +18,7 @@ import {
   selectSlice,
   TAIL_EVENTS
 } from '../store/replay.js'
+import type { EventTypeService } from './event-types.js'
 import type { StateCache } from './state-cache.js'
 import type { TailReader } from './tail-reader.js'
 
@@ -49,13 +49,13 @@ export type ReplayService = ReturnType<typeof createReplayService>
 
 export function createReplayService(parts: {
   db: Db
-  catalog: Catalog
+  eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored'>
   buckets: number
   cache: StateCache
   tails: TailReader
 }) {
-  const { db, catalog, metrics, buckets, cache, tails } = parts
+  const { db, eventTypes, metrics, buckets, cache, tails } = parts
   /** Loads that are under way: whoever misses the cache meanwhile shares them. */
   const loading = new Map<string, Promise<ReplayedState>>()
 
@@ -63,6 +63,7 @@ export function createReplayService(parts: {
   async function load(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
     const bucket = bucketOf(key.userId, buckets)
     const startedAt = performance.now()
+    const catalog = eventTypes.of(key.tenantId)
     const wanted: FoldTarget = {
       version: target.version,
       at: target.at,
@@ -132,6 +133,7 @@ export function createReplayService(parts: {
   /** `known` with its tail folded onto it; where there may be `more` than a batch of tails holds, the rest is read by slices. */
   async function foldOn(key: StreamKey, known: KnownState, tail: readonly FoldEvent[], more: boolean) {
     if (tail.length === 0) return known
+    const catalog = eventTypes.of(key.tenantId)
     let reached: Replay = fold(catalog, key, known, tail)
     while (more) {
       const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
@@ -180,7 +182,7 @@ export function createReplayService(parts: {
     async stateAt(key: StreamKey, target: ReplayTarget = {}): Promise<ReplayedState> {
       const startedAt = performance.now()
       try {
-        const result = await replay(key, target)
+        const result = await eventTypes.withTypes(() => replay(key, target))
         const seconds = (performance.now() - startedAt) / 1000
         const { source, eventsApplied } = result.replay
         metrics.replayed({ success: true, useSnapshot: source !== 'events', eventCount: eventsApplied, seconds })

@@ -1,9 +1,9 @@
 /** Making, listing and clearing snapshots. They save work and are never the truth: losing any costs only speed. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { v7 as uuidV7 } from 'uuid'
 import type { Db } from '../db/client.js'
 import { findDbError } from '../db/pg-error.js'
 import { bucketOf } from '../domain/bucket.js'
-import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound } from '../domain/errors.js'
 import type { StreamKey } from '../domain/event.js'
 import { isSnapshotDue, isStateOf, type Snapshot } from '../domain/snapshot.js'
@@ -18,8 +18,11 @@ import {
   selectLatestSnapshot,
   selectSnapshotAt,
   selectSnapshotCandidates,
-  selectSnapshots
+  selectSnapshots,
+  selectSnapshotUsers,
+  type UserMark
 } from '../store/snapshots.js'
+import type { EventTypeService } from './event-types.js'
 import type { ReplayService } from './replay.js'
 
 export type SnapshotPolicy = {
@@ -41,15 +44,15 @@ export type SnapshotService = ReturnType<typeof createSnapshotService>
 export function createSnapshotService(parts: {
   db: Db
   replay: ReplayService
-  catalog: Catalog
+  eventTypes: Pick<EventTypeService, 'of' | 'fingerprints'>
   metrics: Pick<Metrics, 'snapshotCreated'>
   buckets: number
   policy: SnapshotPolicy
   /** told why a user's events could not be folded in the background */
   onUnfoldable: (err: unknown) => void
 }) {
-  const { db, replay, catalog, metrics, buckets, policy, onUnfoldable } = parts
-  const { fingerprint } = catalog
+  const { db, replay, eventTypes, metrics, buckets, policy, onUnfoldable } = parts
+  const fingerprintOf = ({ tenantId }: StreamKey): string => eventTypes.of(tenantId).fingerprint
   const bucketFor = (key: StreamKey) => bucketOf(key.userId, buckets)
 
   async function assertUser(key: StreamKey): Promise<void> {
@@ -62,6 +65,7 @@ export function createSnapshotService(parts: {
     createdBy: string
   ): Promise<{ created: boolean; snapshot: SnapshotSummary }> {
     const startedAt = performance.now()
+    const fingerprint = fingerprintOf(key)
     const { version, state, replay: how } = await replay.stateAt(key, { useCache: false })
     const metadata = {
       reason,
@@ -92,6 +96,7 @@ export function createSnapshotService(parts: {
     /** Snapshots of a user without their states, newest first; `usable` under the rules of this service. Throws USER_NOT_FOUND. */
     async list(key: StreamKey): Promise<(SnapshotSummary & { usable: boolean })[]> {
       await assertUser(key)
+      const fingerprint = fingerprintOf(key)
       const snapshots = await selectSnapshots(db, bucketFor(key), key)
       return snapshots.map((snapshot) => ({ ...snapshot, usable: snapshot.fingerprint === fingerprint }))
     },
@@ -100,7 +105,7 @@ export function createSnapshotService(parts: {
     async latest(key: StreamKey): Promise<Snapshot> {
       await assertUser(key)
       for (let below: number | undefined; ; ) {
-        const snapshot = await selectLatestSnapshot(db, bucketFor(key), key, fingerprint, below)
+        const snapshot = await selectLatestSnapshot(db, bucketFor(key), key, fingerprintOf(key), below)
         if (!snapshot) throw snapshotNotFound(key.userId)
         if (isStateOf(key, snapshot.state)) return snapshot
         below = snapshot.version
@@ -110,7 +115,7 @@ export function createSnapshotService(parts: {
     /** Deletes all but the `retain` newest snapshots of a user and returns how many. Throws USER_NOT_FOUND. */
     async cleanUp(key: StreamKey, retain: number): Promise<number> {
       await assertUser(key)
-      return await deleteSnapshotsBeyond(db, bucketFor(key), key, retain, fingerprint)
+      return await deleteSnapshotsBeyond(db, bucketFor(key), key, retain, fingerprintOf(key))
     },
 
     /** Deletes snapshots older than `days`, but never a user's newest usable one. Returns how many; stops early when aborted. */
@@ -119,11 +124,41 @@ export function createSnapshotService(parts: {
       let total = 0
       let after: AgeMark | null = null
       do {
-        const { deleted, next } = await deleteExpiredSnapshots(db, { before, after, limit: EXPIRY_BATCH, fingerprint })
+        const { deleted, next } = await deleteExpiredSnapshots(db, {
+          before,
+          after,
+          limit: EXPIRY_BATCH,
+          fingerprints: eventTypes.fingerprints()
+        })
         total += deleted
         after = next
       } while (after && !signal?.aborted)
       return total
+    },
+
+    /**
+     * Of the next `limit` users with snapshots after `after`, makes one for each who has none that can be used any more,
+     * because the rules of its tenant have changed; waits `pauseMs` after each, so that a change makes no peak of load.
+     * `next` is null at the end. Users whose events cannot be folded are reported.
+     */
+    async refreshStale(
+      after: UserMark | null,
+      { limit, pauseMs }: { limit: number; pauseMs: number }
+    ): Promise<{ made: number; next: UserMark | null }> {
+      const users = await selectSnapshotUsers(db, after, limit, eventTypes.fingerprints())
+      let made = 0
+      for (const { userId, tenantId, usable } of users) {
+        if (usable) continue
+        try {
+          await take({ tenantId, userId }, 'rules changed', 'snapshotter')
+          made++
+        } catch (err) {
+          if (findDbError(err)) throw err
+          onUnfoldable(err)
+        }
+        await pause(pauseMs)
+      }
+      return { made, next: users.length === limit ? users.at(-1)! : null }
     },
 
     /**
@@ -137,7 +172,7 @@ export function createSnapshotService(parts: {
         position,
         span: CANDIDATE_SPAN,
         threshold: policy.threshold,
-        fingerprint
+        fingerprints: eventTypes.fingerprints()
       })
       for (const { key, version, snapshotVersion } of candidates) {
         if (!isSnapshotDue(version, snapshotVersion, policy.threshold)) continue

@@ -35,11 +35,14 @@ export type StateCache = ReturnType<typeof createStateCache>
 export function createStateCache({
   usersMax,
   bytesMax,
+  fingerprintOf,
   shared,
   metrics
 }: {
   usersMax: number
   bytesMax: number
+  /** names the rules of a tenant: states made under others are other entries */
+  fingerprintOf: (tenantId: string) => string
   shared: SharedCache | null
   metrics: CacheMetrics
 }) {
@@ -52,7 +55,7 @@ export function createStateCache({
       if (reason === 'evict') metrics.cacheEvicted()
     }
   })
-  const nameOf = ({ tenantId, userId }: StreamKey): string => `${tenantId}:${userId}`
+  const nameOf = ({ tenantId, userId }: StreamKey): string => `${tenantId}:${userId}:${fingerprintOf(tenantId)}`
 
   return {
     /** The entry in this process, or undefined. */

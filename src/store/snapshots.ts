@@ -1,9 +1,9 @@
 /** Snapshots in the database. `fingerprint` always names the rules of the calling service: usable means made under it. */
-import { and, desc, eq, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { userSnapshots } from '../db/tables.js'
 import type { StreamKey } from '../domain/event.js'
-import type { Snapshot } from '../domain/snapshot.js'
+import type { Fingerprints, Snapshot } from '../domain/snapshot.js'
 
 export type NewSnapshot = Omit<Snapshot, 'createdAt' | 'aggregateId' | 'tenantId'>
 export type SnapshotSummary = Omit<Snapshot, 'state'>
@@ -84,6 +84,43 @@ export async function selectSnapshotAt(
   return snapshot
 }
 
+/** All snapshots of a user under `fingerprint` with their states, oldest version first, at most 1,000. */
+export async function selectSnapshotStates(
+  db: Db,
+  bucket: number,
+  key: StreamKey,
+  fingerprint: string
+): Promise<Pick<Snapshot, 'version' | 'state'>[]> {
+  return await db.orm
+    .select({ version, state: userSnapshots.state })
+    .from(userSnapshots)
+    .where(and(ofUser(bucket, key), eq(fingerprintColumn, fingerprint)))
+    .orderBy(asc(version))
+    .limit(1000)
+}
+
+/** Where a walk over all users with snapshots stands. */
+export type UserMark = { bucket: number; userId: string }
+
+const SNAPSHOT_USERS = `
+  SELECT s.bucket, s."aggregateId" AS "userId", s."tenantId",
+         bool_or(s.fingerprint = coalesce($5::text::jsonb ->> s."tenantId"::text, $4::text)) AS usable
+  FROM user_snapshots s WHERE (s.bucket, s."aggregateId") > ($1::smallint, $2::uuid)
+  GROUP BY s.bucket, s."aggregateId", s."tenantId" ORDER BY s.bucket, s."aggregateId" LIMIT $3::integer`
+
+/** The next `limit` users with snapshots after `after`, and whether one of each can be used. */
+export async function selectSnapshotUsers(
+  db: Db,
+  after: UserMark | null,
+  limit: number,
+  { general, byTenant }: Fingerprints
+): Promise<(UserMark & { tenantId: string; usable: boolean })[]> {
+  const { bucket, userId } = after ?? { bucket: -1, userId: '00000000-0000-0000-0000-000000000000' }
+  return await db.query(SNAPSHOT_USERS, [bucket, userId, limit, general, JSON.stringify(byTenant)], {
+    repeatable: true
+  })
+}
+
 /** Deletes all but the `retain` best snapshots of a user: usable ones before others, newer before older. Returns how many. */
 export async function deleteSnapshotsBeyond(
   db: Db,
@@ -112,16 +149,16 @@ export type AgeMark = { createdAt: string; id: string }
 
 const EXPIRE = `
   WITH batch AS (
-    SELECT s.bucket, s."aggregateId", s.id, s.version, s.fingerprint, s."createdAt" FROM user_snapshots s
+    SELECT s.bucket, s."aggregateId", s."tenantId", s.id, s.version, s.fingerprint, s."createdAt" FROM user_snapshots s
     WHERE s."createdAt" < $1::text::timestamptz AND (s."createdAt", s.id) > ($2::text::timestamptz, $3::uuid)
     ORDER BY s."createdAt", s.id LIMIT $4::integer
   ), gone AS (
     DELETE FROM user_snapshots s USING batch
     WHERE s.bucket = batch.bucket AND s."aggregateId" = batch."aggregateId" AND s.id = batch.id
-      AND (batch.fingerprint <> $5::text OR EXISTS (
+      AND (batch.fingerprint <> coalesce($6::text::jsonb ->> batch."tenantId"::text, $5::text) OR EXISTS (
         SELECT FROM user_snapshots newer
         WHERE newer.bucket = batch.bucket AND newer."aggregateId" = batch."aggregateId"
-          AND newer.fingerprint = $5::text AND newer.version > batch.version))
+          AND newer.fingerprint = coalesce($6::text::jsonb ->> batch."tenantId"::text, $5::text) AND newer.version > batch.version))
     RETURNING s.id
   )
   SELECT (SELECT count(*) FROM gone)::integer AS deleted, last."createdAt", last.id
@@ -133,7 +170,12 @@ const EXPIRE = `
  */
 export async function deleteExpiredSnapshots(
   db: Db,
-  { before, after, limit, fingerprint }: { before: string; after: AgeMark | null; limit: number; fingerprint: string }
+  {
+    before,
+    after,
+    limit,
+    fingerprints
+  }: { before: string; after: AgeMark | null; limit: number; fingerprints: Fingerprints }
 ): Promise<{ deleted: number; next: AgeMark | null }> {
   const from = after ?? { createdAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' }
   const [row] = await db.query<AgeMark & { deleted: number }>(EXPIRE, [
@@ -141,7 +183,8 @@ export async function deleteExpiredSnapshots(
     from.createdAt,
     from.id,
     limit,
-    fingerprint
+    fingerprints.general,
+    JSON.stringify(fingerprints.byTenant)
   ])
   return row ? { deleted: row.deleted, next: { createdAt: row.createdAt, id: row.id } } : { deleted: 0, next: null }
 }
@@ -163,7 +206,8 @@ const CANDIDATES = `
   LEFT JOIN grown ON true
   LEFT JOIN LATERAL (
     SELECT s.version FROM user_snapshots s
-    WHERE s.bucket = $1::smallint AND s."aggregateId" = grown."aggregateId" AND s.fingerprint = $5::text
+    WHERE s.bucket = $1::smallint AND s."aggregateId" = grown."aggregateId"
+      AND s.fingerprint = coalesce($6::text::jsonb ->> grown."tenantId"::text, $5::text)
     ORDER BY s.version DESC LIMIT 1
   ) newest ON true`
 
@@ -186,12 +230,16 @@ export async function selectSnapshotCandidates(
     position,
     span,
     threshold,
-    fingerprint
-  }: { bucket: number; position: number; span: number; threshold: number; fingerprint: string }
+    fingerprints
+  }: { bucket: number; position: number; span: number; threshold: number; fingerprints: Fingerprints }
 ): Promise<{ upTo: number; candidates: SnapshotCandidate[] }> {
-  const rows = await db.query<CandidateRow>(CANDIDATES, [bucket, position, span, threshold, fingerprint], {
-    repeatable: true
-  })
+  const rows = await db.query<CandidateRow>(
+    CANDIDATES,
+    [bucket, position, span, threshold, fingerprints.general, JSON.stringify(fingerprints.byTenant)],
+    {
+      repeatable: true
+    }
+  )
   const upTo = Math.max(position, Number(rows[0]?.upto ?? 0))
   const candidates = rows.flatMap(({ aggregateId: userId, tenantId: tenant, version: at, snapshotVersion }) =>
     userId === null ? [] : [{ key: { userId, tenantId: tenant }, version: at, snapshotVersion }]

@@ -53,7 +53,7 @@ const services = {
 const config = loadConfig({})
 const app = await buildApp({
   services,
-  fingerprint: '0123456789ab',
+  fingerprintOf: () => '0123456789ab',
   register: new Registry(),
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,

@@ -118,7 +118,7 @@ t.test('on an empty log workers stay where they are', async (t) => {
     position: 0,
     span: 5000,
     threshold: 1,
-    fingerprint: 'x'
+    fingerprints: { general: 'x', byTenant: {} }
   })
   t.strictSame(found, { upTo: 0, candidates: [] })
 })
@@ -136,7 +136,7 @@ t.test('a worker that has seen the whole log stays at its last position', async 
     position: 10,
     span: 5000,
     threshold: 1,
-    fingerprint: 'x'
+    fingerprints: { general: 'x', byTenant: {} }
   })
   t.strictSame(found, { upTo: 10, candidates: [] })
 })

@@ -3,37 +3,22 @@
  * reducer-code.json holds, for each file that shapes the state, the version that the code declares and a hash of the
  * code. It is written by UPDATE_REDUCER_CODE=1 node --import tsx test/domain/fingerprint.test.ts
  */
-import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import t from 'tap'
-import ts from 'typescript'
 import { builtInTypes } from '../../src/domain/catalog.js'
 import { STATE_VERSION } from '../../src/domain/user.js'
+import { fileOfType, hashOf, parseCode, tokensOf } from '../support/source-code.js'
 
 type Manifest = Record<string, { version: number; hash: string }>
 
 const DOMAIN = new URL('../../src/domain/', import.meta.url)
 const MANIFEST = new URL('reducer-code.json', import.meta.url)
 
-/** The tokens of some code: neither comments nor white space. */
-function tokensOf(code: string): string[] {
-  const source = ts.createSourceFile('code.ts', code, ts.ScriptTarget.Latest, true)
-  const tokens = (node: ts.Node): string[] => {
-    if (ts.isJSDoc(node)) return []
-    const children = node.getChildren(source)
-    return children.length > 0 ? children.flatMap(tokens) : [node.getText(source)]
-  }
-  return tokens(source)
-}
-
-const hashOf = (code: string): string =>
-  createHash('sha256').update(tokensOf(code).join('\n')).digest('hex').slice(0, 16)
+const hashOfCode = (code: string): string => hashOf(tokensOf(parseCode(code)))
 
 /** The version that the code of a file declares: its type's effectVersion, or STATE_VERSION for what all types share. */
 function versionOf(file: string): number {
-  const words = /^event-types\/(.+)\.ts$/.exec(file)?.[1]?.split('-') ?? []
-  const name = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
-  return builtInTypes.find((type) => type.name === name)?.effectVersion ?? STATE_VERSION
+  return builtInTypes.find(({ name }) => fileOfType(name) === file)?.effectVersion ?? STATE_VERSION
 }
 
 async function readCode(): Promise<Manifest> {
@@ -45,7 +30,7 @@ async function readCode(): Promise<Manifest> {
     await Promise.all(
       files.map(async (file) => {
         const code = await readFile(new URL(file, DOMAIN), 'utf8')
-        return [file, { version: versionOf(file), hash: hashOf(code) }] as const
+        return [file, { version: versionOf(file), hash: hashOfCode(code) }] as const
       })
     )
   )
@@ -82,15 +67,14 @@ t.test('code that shapes the state changes only together with the version it dec
 
 t.test('every event type has a file of its own, named after it', async (t) => {
   const files = Object.keys(await readCode()).filter((file) => !['user.ts', 'event-types/fields.ts'].includes(file))
-  const expected = builtInTypes.map(({ name }) => `event-types/${name.replace(/(?!^)[A-Z]/g, '-$&').toLowerCase()}.ts`)
-  t.strictSame(files.sort(), expected.sort())
+  t.strictSame(files.sort(), builtInTypes.map(({ name }) => fileOfType(name)).sort())
 })
 
 t.test('comments and white space are not code, all else is', async (t) => {
   const code = "/** Adds. */\nexport const f = (a: number) => a + `// ` + '/* */' // says so\n"
-  t.equal(hashOf(code), hashOf("export const f=(a:number)=>\n  a+`// `/* so */+'/* */'"))
+  t.equal(hashOfCode(code), hashOfCode("export const f=(a:number)=>\n  a+`// `/* so */+'/* */'"))
   for (const other of ["a + `/ ` + '/* */'", "a + `// ` + '/**/'", "b + `// ` + '/* */'", "a + `//  ` + '/* */'"]) {
-    t.not(hashOf(code), hashOf(`export const f = (a: number) => ${other}`), other)
+    t.not(hashOfCode(code), hashOfCode(`export const f = (a: number) => ${other}`), other)
   }
 })
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import fc from 'fast-check'
@@ -118,13 +119,26 @@ t.test('what it gives it reads back unchanged', async (t) => {
   )
 })
 
-t.test('schemas can name the formats date-time and ip', async (t) => {
+t.test('schemas can name the formats date-time, ip, ipv4 and ipv6', async (t) => {
   registerFormats()
   registerFormats()
   const is = (format: string, text: string) => Value.Check(Type.String({ format }), text)
   t.ok(is('date-time', '2026-11-22T08:00:00Z'))
   t.notOk(is('date-time', '2026-02-30T08:00:00Z'))
   for (const ip of ['203.0.113.7', '::1', '2001:db8::ff00:42:8329', '::ffff:1.2.3.4']) t.ok(is('ip', ip), ip)
+  for (const family of [4, 6]) {
+    const texts = [
+      '203.0.113.7',
+      '::1',
+      '2001:db8::ff00:42:8329',
+      '::ffff:1.2.3.4',
+      '1.2.3.256',
+      '1.2.3',
+      'fe80::1%eth0',
+      ''
+    ]
+    for (const ip of texts) t.equal(is(`ipv${family}`, ip), isIP(ip) === family, `${ip} as ipv${family}`)
+  }
   for (const ip of ['', '1.2.3', '1.2.3.256', '2001:db8', '1.2.3.4/8', 'localhost']) t.notOk(is('ip', ip), ip)
 })
 

@@ -56,7 +56,13 @@ async function untilConnected(cache: RedisCache): Promise<void> {
 async function testCache(t: Test, options: Partial<RedisCacheOptions> = {}) {
   const trouble = { poisoned: 0, failed: 0 }
   const onTrouble = (kind: keyof typeof trouble) => trouble[kind]++
-  const cache = openRedisCache({ url: redis.url, fingerprint, onTrouble, timeoutMs: 5000, ...options })
+  const cache = openRedisCache({
+    url: redis.url,
+    fingerprintOf: () => fingerprint,
+    onTrouble,
+    timeoutMs: 5000,
+    ...options
+  })
   t.teardown(() => cache.close())
   await untilConnected(cache)
   trouble.failed = 0
@@ -96,7 +102,7 @@ t.test('a state comes back as it was stored, under a key of its own that goes af
     redis.command('TTL', nameOf(key)),
     cache.get({ ...key, tenantId: newKey().userId }),
     cache.get({ ...key, userId: newKey().userId }),
-    (await testCache(t, { fingerprint: 'other rules' })).cache.get(key)
+    (await testCache(t, { fingerprintOf: () => 'other rules' })).cache.get(key)
   ])
   t.ok(Number(ttl) > 86_000 && Number(ttl) <= 86_400)
   t.strictSame(others, [null, null, null], 'of another tenant, of another user, under other rules')
@@ -322,7 +328,13 @@ t.test('with Redis down, a call takes no time, and a connection is made when it 
   await elsewhere.kill()
   const trouble = { poisoned: 0, failed: 0 }
   const onTrouble = (kind: keyof typeof trouble) => trouble[kind]++
-  const cache = openRedisCache({ url: elsewhere.url, fingerprint, onTrouble, timeoutMs: 5000, aloneMs: 3_600_000 })
+  const cache = openRedisCache({
+    url: elsewhere.url,
+    fingerprintOf: () => fingerprint,
+    onTrouble,
+    timeoutMs: 5000,
+    aloneMs: 3_600_000
+  })
   t.teardown(() => cache.close())
   const startedAt = performance.now()
   for (let i = 0; i < 1000; i++) await cache.get(newKey())
@@ -335,7 +347,8 @@ t.test('with Redis down, a call takes no time, and a connection is made when it 
 t.test('a close leaves no connection, at whatever moment', async (t) => {
   const elsewhere = await testRedis(t)
   let trouble = 0
-  const open = () => openRedisCache({ url: elsewhere.url, fingerprint, onTrouble: () => trouble++ })
+  const open = () =>
+    openRedisCache({ url: elsewhere.url, fingerprintOf: () => fingerprint, onTrouble: () => trouble++ })
   const connections = async () =>
     String(await elsewhere.command('CLIENT', 'LIST'))
       .trim()

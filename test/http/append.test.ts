@@ -47,7 +47,9 @@ t.test('what was appended is read back whole, with nulls for what was left out',
     'tenantId',
     'version'
   ])
-  t.strictSame(first.eventData, rich.eventData)
+  t.strictSame(first.eventData, { ...rich.eventData, phoneVerified: false }, 'lifted to the newest schema version')
+  const stored = await get(`/users/${userId}/events/1?upcast=false`)
+  t.strictSame(stored.data, { ...first, schemaVersion: 1, eventData: rich.eventData }, 'and as it was stored')
   t.strictSame(first.metadata, metadata)
   t.hasStrict(first, {
     aggregateId: userId,

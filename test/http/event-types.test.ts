@@ -7,35 +7,40 @@ import { testService } from '../support/service.js'
 const { append, get } = await testService(t)
 
 const moment = '2026-11-22T08:00:00.000Z'
+const ipv4 = { address: '203.0.113.7', family: 4 }
 
 type Wrong = [eventData: object, pointer: string]
 
+/** eventData of the newest schema version. */
 const types: Record<string, { minimal: object; full: object; wrong: Wrong[] }> = {
   UserCreated: {
-    minimal: { username: 'ada', email: 'ada@example.com' },
+    minimal: { username: 'ada', email: 'ada@example.com', phoneVerified: false },
     full: {
       username: 'ada',
       email: 'ada@example.com',
       fullName: 'Ada Lovelace',
       phone: '+44 20',
       roleIds: ['admin', 'author'],
-      attributes: { theme: 'dark' }
+      attributes: { theme: 'dark' },
+      phoneVerified: true
     },
     wrong: [
-      [{ username: 'ada' }, '/email'],
-      [{ email: 'ada@example.com' }, '/username'],
-      [{ username: 7, email: 'ada@example.com' }, '/username'],
-      [{ username: '', email: 'ada@example.com' }, '/username'],
-      [{ username: 'x'.repeat(101), email: 'ada@example.com' }, '/username'],
-      [{ username: 'ada', email: 'ada' }, '/email'],
-      [{ username: 'ada', email: 'a da@example.com' }, '/email'],
-      [{ username: 'ada', email: 'ada@example.com', avatar: 'a.png' }, '/avatar'],
-      [{ username: 'ada', email: 'ada@example.com', status: 'active' }, '/status'],
-      [{ username: 'ada', email: 'ada@example.com', fullName: null }, '/fullName'],
-      [{ username: 'ada', email: 'ada@example.com', roleIds: 'admin' }, '/roleIds'],
-      [{ username: 'ada', email: 'ada@example.com', roleIds: ['a', 1] }, '/roleIds/1'],
-      [{ username: 'ada', email: 'ada@example.com', roleIds: ['a', 'a'] }, '/roleIds'],
-      [{ username: 'ada', email: 'ada@example.com', attributes: [] }, '/attributes']
+      [{ username: 'ada', phoneVerified: true }, '/email'],
+      [{ email: 'ada@example.com', phoneVerified: true }, '/username'],
+      [{ username: 7, email: 'ada@example.com', phoneVerified: true }, '/username'],
+      [{ username: '', email: 'ada@example.com', phoneVerified: true }, '/username'],
+      [{ username: 'x'.repeat(101), email: 'ada@example.com', phoneVerified: true }, '/username'],
+      [{ username: 'ada', email: 'ada', phoneVerified: true }, '/email'],
+      [{ username: 'ada', email: 'a da@example.com', phoneVerified: true }, '/email'],
+      [{ username: 'ada', email: 'ada@example.com', avatar: 'a.png', phoneVerified: true }, '/avatar'],
+      [{ username: 'ada', email: 'ada@example.com', status: 'active', phoneVerified: true }, '/status'],
+      [{ username: 'ada', email: 'ada@example.com', fullName: null, phoneVerified: true }, '/fullName'],
+      [{ username: 'ada', email: 'ada@example.com', roleIds: 'admin', phoneVerified: true }, '/roleIds'],
+      [{ username: 'ada', email: 'ada@example.com', roleIds: ['a', 1], phoneVerified: true }, '/roleIds/1'],
+      [{ username: 'ada', email: 'ada@example.com', roleIds: ['a', 'a'], phoneVerified: true }, '/roleIds'],
+      [{ username: 'ada', email: 'ada@example.com', attributes: [], phoneVerified: true }, '/attributes'],
+      [{ username: 'ada', email: 'ada@example.com', phoneVerified: null }, '/phoneVerified'],
+      [{ username: 7, email: 'ada@example.com' }, '/phoneVerified']
     ]
   },
   UserUpdated: {
@@ -75,17 +80,24 @@ const types: Record<string, { minimal: object; full: object; wrong: Wrong[] }> =
     ]
   },
   LoginInfoUpdated: {
-    minimal: { ipAddress: '203.0.113.7', loginAt: moment },
-    full: { ipAddress: '2001:db8::1', loginAt: '2026-11-22T08:00:00+01:00', userAgent: 'curl/8' },
+    minimal: { ipAddress: ipv4, loginAt: moment },
+    full: {
+      ipAddress: { address: '2001:db8::1', family: 6 },
+      loginAt: '2026-11-22T08:00:00+01:00',
+      userAgent: 'curl/8'
+    },
     wrong: [
       [{ loginAt: moment }, '/ipAddress'],
-      [{ ipAddress: '203.0.113.7' }, '/loginAt'],
-      [{ ipAddress: '203.0.113.300', loginAt: moment }, '/ipAddress'],
+      [{ ipAddress: ipv4 }, '/loginAt'],
+      [{ ipAddress: { ...ipv4, address: '203.0.113.300' }, loginAt: moment }, '/ipAddress'],
+      [{ ipAddress: { ...ipv4, address: 'localhost' }, loginAt: moment }, '/ipAddress'],
+      [{ ipAddress: { ...ipv4, family: 6 }, loginAt: moment }, '/ipAddress'],
+      [{ ipAddress: { ...ipv4, port: 80 }, loginAt: moment }, '/ipAddress'],
       [{ ipAddress: 'localhost', loginAt: moment }, '/ipAddress'],
-      [{ ipAddress: '203.0.113.7', loginAt: '2026-02-30T00:00:00Z' }, '/loginAt'],
-      [{ ipAddress: '203.0.113.7', loginAt: '2026-11-22T24:00:00Z' }, '/loginAt'],
-      [{ ipAddress: '203.0.113.7', loginAt: 1 }, '/loginAt'],
-      [{ ipAddress: '203.0.113.7', loginAt: moment, country: 'GB' }, '/country']
+      [{ ipAddress: ipv4, loginAt: '2026-02-30T00:00:00Z' }, '/loginAt'],
+      [{ ipAddress: ipv4, loginAt: '2026-11-22T24:00:00Z' }, '/loginAt'],
+      [{ ipAddress: ipv4, loginAt: 1 }, '/loginAt'],
+      [{ ipAddress: ipv4, loginAt: moment, country: 'GB' }, '/country']
     ]
   },
   AccountLocked: {
@@ -154,6 +166,58 @@ for (const [eventType, { minimal, full, wrong }] of Object.entries(types)) {
     }
   })
 }
+
+type Older = { eventType: string; eventData: object; lifted: object; wrong: Wrong }
+
+/** Data of version 1 of the types that have two, and what it is read as. */
+const older: Older[] = [
+  {
+    eventType: 'UserCreated',
+    eventData: { username: 'ada', email: 'ada@example.com', attributes: { a: { b: null } } },
+    lifted: { username: 'ada', email: 'ada@example.com', attributes: { a: { b: null } }, phoneVerified: false },
+    wrong: [{ username: 'ada', email: 'ada' }, '/email']
+  },
+  {
+    eventType: 'LoginInfoUpdated',
+    eventData: { ipAddress: '203.0.113.7', loginAt: moment },
+    lifted: { ipAddress: ipv4, loginAt: moment },
+    wrong: [{ ipAddress: 'localhost', loginAt: moment }, '/ipAddress']
+  },
+  {
+    eventType: 'LoginInfoUpdated',
+    eventData: { ipAddress: '::ffff:203.0.113.7', loginAt: moment, userAgent: '' },
+    lifted: { ipAddress: { address: '::ffff:203.0.113.7', family: 6 }, loginAt: moment, userAgent: '' },
+    wrong: [{ ipAddress: ipv4, loginAt: moment }, '/ipAddress']
+  }
+]
+
+t.test(
+  'data of an older version is stored as it came, and read as the newest unless the stored form is asked for',
+  async (t) => {
+    for (const { eventType, eventData, lifted, wrong } of older) {
+      const before = eventType === 'UserCreated' ? [] : [userCreated()]
+      for (const event of [
+        { eventType, eventData },
+        { eventType, eventData, schemaVersion: 1 }
+      ]) {
+        const userId = newUserId()
+        const version = before.length + 1
+        t.hasStrict((await append(userId, [...before, event])).data.events.at(-1), { schemaVersion: 1 })
+        const one = `/users/${userId}/events/${version}`
+        const page = `/users/${userId}/events?fromVersion=${version}`
+        for (const read of [(await get(one)).data, (await get(page)).data.events[0]])
+          t.strictSame([read.schemaVersion, read.eventData], [2, lifted])
+        for (const read of [
+          (await get(`${one}?upcast=false`)).data,
+          (await get(`${page}&upcast=false`)).data.events[0]
+        ])
+          t.strictSame([read.schemaVersion, read.eventData], [1, eventData])
+      }
+      const refusal = await append(newUserId(), [...before, { eventType, eventData: wrong[0], schemaVersion: 1 }])
+      refused(t, refusal, '422 INVALID_EVENT_DATA', { pointer: `/events/${before.length}/eventData${wrong[1]}` })
+    }
+  }
+)
 
 t.test('PasswordChanged never carries a password, however the field is called and wherever it is', async (t) => {
   const userId = newUserId()

@@ -204,10 +204,14 @@ t.test('an unknown user is a problem, also where a stream was asked for', async 
 })
 
 t.test('one event, or how far the user has come', async (t) => {
-  const { data } = await get(`/users/${userId}/events`)
-  for (const event of data.events) {
-    t.strictSame((await get(`/users/${userId}/events/${event.version}`)).data, event)
-    t.strictSame((await get(`/users/${userId}/events/${event.version}?upcast=false`)).data, event)
+  for (const query of ['', '?upcast=true', '?upcast=false']) {
+    const { data } = await get(`/users/${userId}/events${query}`)
+    t.equal(data.events.length, 8)
+    for (const event of data.events) {
+      t.strictSame((await get(`/users/${userId}/events/${event.version}${query}`)).data, event)
+    }
+    const stream = await get(`/users/${userId}/events${query}`, NDJSON)
+    t.strictSame(linesOf(stream), data.events, `${query} as NDJSON`)
   }
   refused(t, await get(`/users/${userId}/events/9`), '404 VERSION_NOT_FOUND', { currentVersion: 8 })
   refused(t, await get(`/users/${userId}/events/2147483647`), '404 VERSION_NOT_FOUND', { currentVersion: 8 })

@@ -163,17 +163,18 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
   const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, { tags?: string[] }>> }
   const valid: Record<string, object> = {
     '/users/{userId}/events': { events: [userCreated()] },
-    '/admin/users/{userId}/snapshots/cleanup': { retain: 1 }
+    '/admin/users/{userId}/snapshots/cleanup': { retain: 1 },
+    '/event-types/{type}/versions/{version}': { schema: { type: 'object' }, effect: { kind: 'none' } }
   }
   let operations = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { tags }] of Object.entries(methods)) {
       if (tags?.includes('operations')) continue
-      const url = `${path.replace('{userId}', userId).replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
+      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
       const answer = await ask({
         method: method.toUpperCase() as 'GET',
         url,
-        ...(method === 'post' ? { payload: valid[path] ?? {} } : {})
+        ...(method === 'post' || method === 'put' ? { payload: valid[path] ?? {} } : {})
       })
       t.equal(verdict(answer), '400 VALIDATION_FAILED', `${method} ${path}`)
       t.equal(answer.data.in, 'querystring')

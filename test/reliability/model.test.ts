@@ -103,6 +103,10 @@ const change: fc.Arbitrary<Omit<Sent, 'id'>> = fc.oneof(
     eventType: 'LoginInfoUpdated',
     eventData: { ipAddress: '203.0.113.7', loginAt: '2026-11-22T08:00:00.000Z' }
   }),
+  fc.constant({
+    eventType: 'LoginInfoUpdated',
+    eventData: { ipAddress: { address: '2001:db8::1', family: 6 }, loginAt: '2026-11-22T08:00:00.000Z' }
+  }),
   fc.record({
     eventType: fc.constant('RolesAssigned'),
     eventData: fc.record({
@@ -228,13 +232,14 @@ const pages = fc
     )
   )
 
+/** All events of a user as they were stored, page by page. */
 async function readPages(real: Real, userId: string, limit: number, direction: string): Promise<StoredEvent[]> {
   const read: StoredEvent[] = []
   let cursor: string | null = null
   do {
     const { status, data }: Answer = await real.ask(
       'GET',
-      `/users/${userId}/events?limit=${limit}&direction=${direction}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`
+      `/users/${userId}/events?limit=${limit}&direction=${direction}&upcast=false${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`
     )
     equal(status, 200)
     read.push(...data.events)

@@ -14,7 +14,7 @@ import type { Parts } from './parts.js'
 /** `shared` is the cache at `redisUrl`, and `trouble` what it complained of. */
 export function instance(
   t: Test,
-  { database, catalog }: Parts,
+  { database, catalog, eventTypes }: Parts,
   { usersMax = 100, redisUrl }: { usersMax?: number; redisUrl?: string } = {}
 ) {
   const pool = openDb(database.url)
@@ -33,16 +33,22 @@ export function instance(
   // A machine that is busy with other tests must not look like a Redis that is slow.
   const patience = { timeoutMs: 5000 }
   const shared = redisUrl
-    ? openRedisCache({ url: redisUrl, fingerprint: catalog.fingerprint, onTrouble, ...patience })
+    ? openRedisCache({ url: redisUrl, fingerprintOf: () => catalog.fingerprint, onTrouble, ...patience })
     : null
   t.teardown(() => shared?.close())
-  const cache = createStateCache({ usersMax, bytesMax: 10_000_000, shared, metrics })
+  const cache = createStateCache({
+    usersMax,
+    bytesMax: 10_000_000,
+    fingerprintOf: () => catalog.fingerprint,
+    shared,
+    metrics
+  })
   const tails = createTailReader({ db, buckets: 1 })
   return {
     ...watched,
     shared,
     trouble,
-    replay: createReplayService({ db, catalog, metrics, buckets: 1, cache, tails })
+    replay: createReplayService({ db, eventTypes, metrics, buckets: 1, cache, tails })
   }
 }
 

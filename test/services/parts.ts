@@ -4,10 +4,11 @@ import { Registry } from 'prom-client'
 import type { Test } from 'tap'
 import type { Db } from '../../src/db/client.js'
 import { bucketOf } from '../../src/domain/bucket.js'
-import { type Catalog, createCatalog } from '../../src/domain/catalog.js'
+import type { Catalog } from '../../src/domain/catalog.js'
 import { DEFAULT_TENANT, type FoldEvent, type StreamKey } from '../../src/domain/event.js'
 import { createMetrics } from '../../src/observe/metrics.js'
 import { createAppendQueue } from '../../src/services/append-queue.js'
+import { createEventTypeService, type EventTypeService } from '../../src/services/event-types.js'
 import { createEventService, type EventService } from '../../src/services/events.js'
 import { createReplayService, type ReplayService } from '../../src/services/replay.js'
 import { createSnapshotService, type SnapshotPolicy, type SnapshotService } from '../../src/services/snapshots.js'
@@ -21,6 +22,7 @@ export type Parts = {
   db: Db
   database: TestDatabase
   catalog: Catalog
+  eventTypes: EventTypeService
   register: Registry
   events: EventService
   replay: ReplayService
@@ -45,7 +47,8 @@ export async function testParts(
   { buckets = 1, policy = {} }: { buckets?: number; policy?: Partial<SnapshotPolicy> } = {}
 ): Promise<Parts> {
   const { db, database } = await testDb(t)
-  const catalog = createCatalog()
+  const eventTypes = createEventTypeService({ db })
+  const catalog = eventTypes.of(DEFAULT_TENANT)
   const register = new Registry()
   const metrics = createMetrics({
     register,
@@ -55,12 +58,25 @@ export async function testParts(
     onError: (err) => t.fail('the store answers', { err })
   })
   const unfoldable: unknown[] = []
-  const cache = createStateCache({ usersMax: 100, bytesMax: 10_000_000, shared: null, metrics })
-  const replay = createReplayService({ db, catalog, metrics, buckets, cache, tails: createTailReader({ db, buckets }) })
+  const cache = createStateCache({
+    usersMax: 100,
+    bytesMax: 10_000_000,
+    fingerprintOf: (tenantId) => eventTypes.of(tenantId).fingerprint,
+    shared: null,
+    metrics
+  })
+  const replay = createReplayService({
+    db,
+    eventTypes,
+    metrics,
+    buckets,
+    cache,
+    tails: createTailReader({ db, buckets })
+  })
   const snapshots = createSnapshotService({
     db,
     replay,
-    catalog,
+    eventTypes,
     metrics,
     buckets,
     policy: { threshold: 100, retain: 5, maxAgeDays: 90, ...policy },
@@ -71,7 +87,7 @@ export async function testParts(
   const events = createEventService({
     db,
     queue,
-    catalog,
+    eventTypes,
     metrics,
     buckets,
     eventBytesMax: 65_536,
@@ -81,6 +97,7 @@ export async function testParts(
     db,
     database,
     catalog,
+    eventTypes,
     register,
     events,
     replay,

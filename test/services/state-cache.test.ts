@@ -28,7 +28,7 @@ function count() {
 
 function testCache({ usersMax = 100, bytesMax = 1_000_000, shared = null as SharedCache | null } = {}) {
   const { counts, metrics } = count()
-  return { counts, cache: createStateCache({ usersMax, bytesMax, shared, metrics }) }
+  return { counts, cache: createStateCache({ usersMax, bytesMax, fingerprintOf: () => 'rules', shared, metrics }) }
 }
 
 t.test('as many users as CACHE_MAX_USERS stay; one more puts out the one that was not asked for longest', async (t) => {

@@ -15,16 +15,19 @@ const v1 = Type.Object(
   { additionalProperties: false }
 )
 
+/** Says as well whether the phone number was found to be the user's; until then nobody had checked. */
+const v2 = Type.Object({ ...v1.properties, phoneVerified: Type.Boolean() }, { additionalProperties: false })
+
 export const userCreated: EventType = {
   name: 'UserCreated',
   summary: 'A user exists from now on; the first event of every stream and only there.',
-  versions: [{ schema: v1 }],
-  example: { username: 'ada', email: 'ada@example.com', fullName: 'Ada Lovelace' },
-  effectVersion: 1,
+  versions: [{ schema: v1 }, { schema: v2, upcast: (data) => ({ ...data, phoneVerified: false }) }],
+  example: { username: 'ada', email: 'ada@example.com', fullName: 'Ada Lovelace', phoneVerified: false },
+  effectVersion: 2,
   personalData: ['username', 'email', 'fullName', 'phone', 'attributes'],
   creates: true,
   apply: (key, event) => {
-    const data = dataOf(v1, event)
+    const data = dataOf(v2, event)
     return {
       id: key.userId,
       tenantId: key.tenantId,

@@ -96,10 +96,10 @@ const created = {
   content: { 'application/json': { schema: Appended } }
 }
 
-export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fingerprint: string }> = async (
-  app,
-  { events, fingerprint }
-) => {
+export const eventRoutes: FastifyPluginAsyncTypebox<{
+  events: EventService
+  fingerprintOf: (tenantId: string) => string
+}> = async (app, { events, fingerprintOf }) => {
   app.post(
     '/users/:userId/events',
     {
@@ -162,7 +162,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ events: EventService; fing
       })
       reply
         .code(result.duplicate ? 200 : 201)
-        .header('etag', etagOf(result.version, fingerprint))
+        .header('etag', etagOf(result.version, fingerprintOf(key.tenantId)))
         .header('location', `/users/${key.userId}/events/${result.version}`)
       return { userId: key.userId, ...result }
     }

@@ -45,10 +45,10 @@ const Operation = Type.Object(
 
 const versionFromZero = (description: string) => Type.Integer({ minimum: 0, maximum: 2_147_483_647, description })
 
-export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fingerprint: string }> = async (
-  app,
-  { replay, fingerprint }
-) => {
+export const replayRoutes: FastifyPluginAsyncTypebox<{
+  replay: ReplayService
+  fingerprintOf: (tenantId: string) => string
+}> = async (app, { replay, fingerprintOf }) => {
   app.get(
     '/users/:userId/state',
     {
@@ -91,13 +91,14 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{ replay: ReplayService; fi
       const { version: wanted, at, useSnapshot } = request.query
       if (wanted !== undefined && at !== undefined)
         throw new DomainError('TARGET_AMBIGUOUS', 'Both version and at are given. Ask for one of them.')
-      const result = await replay.stateAt(keyOf(request), {
+      const key = keyOf(request)
+      const result = await replay.stateAt(key, {
         version: wanted,
         at: momentOf('/at', at),
         useSnapshot,
         maxStaleMs: maxStaleMs(request.headers['cache-control'])
       })
-      const etag = etagOf(result.version, fingerprint)
+      const etag = etagOf(result.version, fingerprintOf(key.tenantId))
       reply.header('etag', etag).header('cache-control', 'private, no-cache')
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send(null)
       return reply.type('application/json; charset=utf-8').send(bodyOf(result) as never)

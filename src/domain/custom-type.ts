@@ -1,0 +1,70 @@
+/**
+ * Event types that are registered while the service runs. A definition is data: a JSON Schema, a JSON Patch that lifts data
+ * of the version before, and an effect. Here it becomes an EventType like those in event-types/.
+ */
+import { createHash } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
+import jsonPatch, { type Operation } from 'fast-json-patch'
+import { applyEffect, type Effect } from './effect.js'
+import type { JsonObject } from './event.js'
+import { type Check, compileSchema } from './event-schema.js'
+import type { EventType, EventTypeVersion } from './event-type.js'
+import { samplesOf } from './type-samples.js'
+
+/** One version of a type, as a client registers it. */
+export type EventTypeDefinition = {
+  summary: string
+  schema: JsonObject
+  /** lifts data of the version before; must not be there on version 1 */
+  upcast?: Operation[]
+  effect: Effect
+  /** dotted paths in eventData that hold personal data */
+  personalData: string[]
+}
+
+/** Names that may be registered: no comma, which separates names in a slice of a replay. */
+export const TYPE_NAME = '^[A-Za-z][A-Za-z0-9._-]{0,99}$'
+
+/**
+ * The type that these definitions make, version 1 first. They were examined when they were registered. Each schema is
+ * compiled when it is first used: that takes some 20 ms, and there may be hundreds.
+ */
+export function typeOf(name: string, definitions: readonly EventTypeDefinition[]): EventType {
+  const newest = definitions.at(-1)!
+  const versions = definitions.map(({ schema, upcast }, i): EventTypeVersion => {
+    let compiled: Check | undefined
+    const check: Check = (data) => {
+      compiled ??= compileSchema(schema)
+      return compiled(data)
+    }
+    return { schema: Type.Unsafe(schema), check, ...(i === 0 ? {} : { upcast: (data) => lift(upcast!, data) }) }
+  })
+  return {
+    name,
+    summary: newest.summary,
+    versions,
+    get example() {
+      return samplesOf(newest.schema).find((sample) => versions.at(-1)!.check!(sample) === null) ?? {}
+    },
+    effectVersion: 1,
+    rules: rulesOf(definitions),
+    personalData: newest.personalData,
+    apply: (state, event) => applyEffect(newest.effect, state, event)
+  }
+}
+
+/**
+ * What of a type can make snapshots wrong. A type's first version can not: before it was registered there was no event of
+ * it. Nor can a type without an effect. So only users whose type got another version have their snapshots made anew.
+ */
+function rulesOf(definitions: readonly EventTypeDefinition[]): string | null {
+  if (definitions.length === 1 || definitions.every(({ effect }) => effect.kind === 'none')) return null
+  return createHash('sha256').update(JSON.stringify(definitions)).digest('hex').slice(0, 16)
+}
+
+/** Data of the version before, lifted by the patch; throws a JsonPatchError where it does not fit. */
+export function lift(upcast: readonly Operation[], data: JsonObject): JsonObject {
+  // The library puts values of the patch into the document as they are, and later operations would change them there.
+  const [document, operations] = structuredClone([data, upcast]) as [JsonObject, Operation[]]
+  return jsonPatch.applyPatch(document, operations, true, true, true).newDocument
+}

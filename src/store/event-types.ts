@@ -1,0 +1,46 @@
+/** Event types that clients registered. */
+import { asc } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { eventTypes } from '../db/tables.js'
+import type { EventTypeDefinition } from '../domain/custom-type.js'
+
+/** `tenantId` is null for a type that all tenants share. */
+export type RegisteredVersion = {
+  tenantId: string | null
+  eventType: string
+  version: number
+  definition: EventTypeDefinition
+  createdAt: string
+}
+
+/** Goes up whenever a version is registered. */
+export async function selectTypesRevision(db: Db): Promise<number> {
+  const [row] = await db.query<{ revision: string }>(
+    'SELECT coalesce(max(revision), 0) AS revision FROM event_types',
+    [],
+    { repeatable: true }
+  )
+  return Number(row!.revision)
+}
+
+/** All versions of all types, in the order in which they were registered. */
+export async function selectEventTypes(db: Db): Promise<(RegisteredVersion & { revision: number })[]> {
+  return await db.orm.select().from(eventTypes).orderBy(asc(eventTypes.revision))
+}
+
+export type RegisterOutcome = 'registered' | 'same' | 'differs' | 'taken' | 'gap' | 'full'
+
+/** Registers a version (register_event_type says what it keeps true); `newest` is the newest of the type before the call. */
+export async function insertEventType(
+  db: Db,
+  { tenantId, eventType, version, definition }: Omit<RegisteredVersion, 'createdAt'>,
+  { types, versions }: { types: number; versions: number }
+): Promise<{ outcome: RegisterOutcome; newest: number }> {
+  const [row] = await db.query<{ outcome: RegisterOutcome; newest: number }>(
+    'SELECT outcome, newest FROM register_event_type($1::uuid, $2, $3::smallint, $4::text::jsonb, $5::integer, $6::integer)',
+    [tenantId, eventType, version, JSON.stringify(definition), types, versions],
+    // Registering it again finds it there: the answer is `same`, and nothing is stored twice.
+    { repeatable: true }
+  )
+  return row!
+}
