@@ -26,8 +26,30 @@ const intoPlace = [
 ]
 const merge = { kind: 'merge', namespace: 'address' }
 
-const put = ({ ask }: TestService, path: string, payload: object, headers: Record<string, string> = {}) =>
+const put = ({ ask }: Pick<TestService, 'ask'>, path: string, payload: object, headers: Record<string, string> = {}) =>
   ask({ method: 'PUT', url: `/event-types/${path}`, payload, headers })
+
+/** One service for all tests that need no second one; each test asks as a tenant of its own, `mine`. */
+const shared = await testService(t)
+
+function asTenant() {
+  const mine = { 'x-tenant-id': randomUUID() }
+  const { ask } = shared
+  return {
+    mine,
+    ask: (options: Parameters<typeof ask>[0]) => ask({ ...options, headers: { ...mine, ...options.headers } }),
+    get: (url: string, headers: Record<string, string> = {}) => shared.get(url, { ...mine, ...headers }),
+    append: (userId: string, events: object[], { headers = {} } = {}) =>
+      shared.append(userId, events, { headers: { ...mine, ...headers } }),
+    /** versions that this tenant registered */
+    async rows(): Promise<number> {
+      const [row] = await shared.database.run<{ n: number }>(
+        `SELECT count(*)::integer AS n FROM event_types WHERE "tenantId" = '${mine['x-tenant-id']}'`
+      )
+      return row!.n
+    }
+  }
+}
 
 const moved = (eventData: object, schemaVersion?: number) => ({
   eventType: 'Moved',
@@ -35,13 +57,8 @@ const moved = (eventData: object, schemaVersion?: number) => ({
   ...(schemaVersion ? { schemaVersion } : {})
 })
 
-async function rows({ database }: TestService): Promise<number> {
-  const [row] = await database.run<{ n: number }>('SELECT count(*)::integer AS n FROM event_types')
-  return row!.n
-}
-
 t.test('a type is registered, shown, and its events merge into the attributes', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const { append, get } = service
   t.match(await append(newUserId(), [userCreated(), moved({ city: 'Paris' })]), { statusCode: 422 })
   const first = await put(service, 'Moved/versions/1', { summary: 'moved', schema: city, effect: merge })
@@ -69,7 +86,7 @@ t.test('a type is registered, shown, and its events merge into the attributes', 
 })
 
 t.test('old events stay as they were stored and are read as the newest version', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const { append, get } = service
   await put(service, 'Moved/versions/1', { schema: city, effect: merge })
   const userId = newUserId()
@@ -79,7 +96,7 @@ t.test('old events stay as they were stored and are read as the newest version',
   const dry = await put(service, 'Moved/versions/2?dryRun=true', second)
   t.match(dry, { statusCode: 200, data: { registered: false } })
   t.match(dry.data.breaks, [{ direction: 'old data, new schema' }, { direction: 'new data, old schema' }])
-  t.equal(await rows(service), 1, 'a dry run stores nothing')
+  t.equal(await service.rows(), 1, 'a dry run stores nothing')
   t.equal((await put(service, 'Moved/versions/2', second)).statusCode, 201)
   const after = await get(`/users/${userId}/state`)
   t.strictSame(after.data.state.attributes.address, { place: { city: 'Paris' } })
@@ -99,7 +116,7 @@ t.test('old events stay as they were stored and are read as the newest version',
 })
 
 t.test('a patch changes the state with fields of the event, as a whole or not at all', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const operations = [
     { op: 'test', path: '/status', value: 'active' },
     { op: 'replace', path: '/fullName', value: { $event: '/eventData/city' } },
@@ -121,7 +138,7 @@ t.test('a patch changes the state with fields of the event, as a whole or not at
 })
 
 t.test('what could fail later is refused, and nothing is stored', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   await put(service, 'Moved/versions/1', { schema: { ...city, required: [] }, effect: merge })
   const refused: [name: string, path: string, body: object, verdict: string][] = [
     ['a schema that is none', 'A/versions/1', { schema: { type: 'thing' }, effect: merge }, '422 INVALID_EVENT_SCHEMA'],
@@ -202,11 +219,11 @@ t.test('what could fail later is refused, and nothing is stored', async (t) => {
     t.equal(verdict(answer), expected, name)
     t.ok(answer.data.detail, name)
   }
-  t.equal(await rows(service), 1)
+  t.equal(await service.rows(), 1)
 })
 
 t.test('a regular expression that would take for ever elsewhere takes no time', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const schema = { type: 'object', properties: { a: { type: 'string', pattern: '^(a+)+$' } }, examples: [{ a: 'aa' }] }
   t.equal((await put(service, 'A/versions/1', { schema, effect: { kind: 'none' } })).statusCode, 201)
   const userId = newUserId()
@@ -218,18 +235,18 @@ t.test('a regular expression that would take for ever elsewhere takes no time', 
 })
 
 t.test('the same request again is safe', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const body = { schema: city, effect: merge }
   t.equal((await put(service, 'Moved/versions/1', body)).statusCode, 201)
   t.equal((await put(service, 'Moved/versions/1', body)).statusCode, 200)
   const answers = await Promise.all(Array.from({ length: 10 }, () => put(service, 'B/versions/1', body)))
   t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 1)
   t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 9)
-  t.equal(await rows(service), 2)
+  t.equal(await service.rows(), 2)
 })
 
 t.test('types of a tenant are its own, those of all tenants are shared', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   const [a, b] = [{ 'x-tenant-id': randomUUID() }, { 'x-tenant-id': randomUUID() }]
   await put(service, 'Moved/versions/1', { schema: city, effect: merge }, a)
   await put(service, 'Moved/versions/1', { schema: place, effect: merge }, b)
@@ -260,10 +277,10 @@ t.test(`there is room for ${TYPES_MAX} types`, async (t) => {
 })
 
 t.test('versions that are registered cannot be changed in the database either', async (t) => {
-  const service = await testService(t)
+  const service = asTenant()
   await put(service, 'Moved/versions/1', { schema: city, effect: merge })
   for (const text of ['UPDATE event_types SET version = 2', 'DELETE FROM event_types', 'TRUNCATE event_types'])
-    await t.rejects(service.database.run(text), /never changed/)
+    await t.rejects(shared.database.run(text), /never changed/)
 })
 
 /** Two instances of the service on one database, with their background work. */
