@@ -31,11 +31,16 @@ const json = <T>(name: string) =>
     fromDriver: (value) => JSON.parse(value) as T
   })(name)
 
+/** What PostgreSQL writes as `2026-11-22 08:00:00.5+00`: in UTC, with no more digits of a second than needed. */
+function instantOf(text: string): string {
+  const fraction = text.slice(20, -3)
+  return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction.padEnd(3, '0')}Z`
+}
+
 /** timestamptz(3) as RFC 3339 text in UTC with milliseconds. */
 const instant = customType<{ data: string; driverData: string }>({
   dataType: () => 'timestamp (3) with time zone',
-  // PostgreSQL's own notation Date only guesses at: it takes the year 0001 for 2001.
-  fromDriver: (value) => new Date(value.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString()
+  fromDriver: instantOf
 })
 
 export const userEvents = pgTable(

@@ -18,6 +18,8 @@ import type { EventTypeService } from './event-types.js'
 
 export const EVENTS_PER_APPEND_MAX = 1000
 export const PAGE_MAX = 1000
+/** Events that a stream holds at once. Of larger pages more outlives the collector's young generation, and memory grows. */
+const STREAM_PAGE = 250
 
 export type Append = {
   events: NewEvent[]
@@ -141,7 +143,7 @@ export function createEventService(parts: {
       async function* pages(): AsyncGenerator<StoredEvent[]> {
         let after = start
         for (let left = limit; left > 0; ) {
-          const size = Math.min(PAGE_MAX, left)
+          const size = Math.min(STREAM_PAGE, left)
           const page = await selectEvents(db, bucketOf(key.userId, buckets), key, filter, {
             direction: selection.direction,
             after,
