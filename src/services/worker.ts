@@ -22,6 +22,8 @@ export type Worker = {
 }
 
 export const LEASE_MS = 10_000
+/** A step begins with a lease that has nearly all of its length left, and whoever does not hold it asks no more often, ms. */
+const RENEW_MS = 1000
 
 /** `step` must end well within LEASE_MS and write its progress under the lease's epoch. `holder` names this instance. */
 export function createWorker(parts: {
@@ -34,12 +36,13 @@ export function createWorker(parts: {
 }): Worker {
   const { db, metrics, name, bucket, holder, step } = parts
   let lease: Lease | null = null
-  let renewAt = 0
+  /** Not before then is the lease asked for again, whether it was given or refused. */
+  let askAt = 0
 
   return {
     async once(signal) {
-      if (!lease || performance.now() >= renewAt) {
-        renewAt = performance.now() + LEASE_MS / 2
+      if (performance.now() >= askAt) {
+        askAt = performance.now() + RENEW_MS
         lease = await claimLease(db, bucket, name, holder, LEASE_MS)
       }
       if (!lease) return 'idle'
@@ -51,12 +54,14 @@ export function createWorker(parts: {
         return more ? 'more' : 'idle'
       } catch (err) {
         lease = null
+        askAt = 0
         throw err
       }
     },
     async release() {
       if (lease) await releaseLease(db, bucket, name, holder)
       lease = null
+      askAt = 0
     }
   }
 }
