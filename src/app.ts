@@ -85,7 +85,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
 
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, fingerprintOf })
-  await app.register(replayRoutes, { replay: services.replay, fingerprintOf })
+  await app.register(replayRoutes, { replay: services.replay })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
   await app.register(verifyRoutes, { verify: services.verify })

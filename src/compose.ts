@@ -53,7 +53,7 @@ export async function compose(
   try {
     assertBuckets(buckets, (await claimIdentity(db, buckets)).buckets)
     await eventTypes.refresh()
-    shared = await openSharedCache(config.REDIS_URL, fingerprintOf, (kind) => metrics.cacheTrouble(kind))
+    shared = await openSharedCache(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
     await db.close()
     throw err
@@ -79,7 +79,6 @@ export async function compose(
   const cache = createStateCache({
     usersMax: config.CACHE_MAX_USERS,
     bytesMax: config.CACHE_BYTES_MAX,
-    fingerprintOf,
     shared,
     metrics
   })
@@ -152,13 +151,12 @@ export async function compose(
 /** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
 async function openSharedCache(
   url: string | undefined,
-  fingerprintOf: (tenantId: string) => string,
   onTrouble: Metrics['cacheTrouble']
 ): Promise<RedisCache | null> {
   if (url === undefined) return null
   const { openRedisCache } = await import('./edge/redis-cache.js')
   try {
-    return openRedisCache({ url, fingerprintOf, onTrouble })
+    return openRedisCache({ url, onTrouble })
   } catch (cause) {
     throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
       cause

@@ -6,6 +6,9 @@ import type { User } from './user.js'
 /** State of a user at one version; `asOf` is createdAt of the last event folded. Version 0 is the state before any. */
 export type Replay = { version: number; asOf: string; state: User | null }
 
+/** Names the states of a user under the rules of one catalog: under others they are other states. */
+export type StateKey = StreamKey & { fingerprint: string }
+
 /** A user's state after some version, frozen, with its JSON text: a fact that never becomes wrong, only old. */
 export type KnownState = { version: number; asOf: string; state: User; text: string }
 

@@ -9,15 +9,12 @@
  */
 import { createHash } from 'node:crypto'
 import { createClient } from 'redis'
-import type { StreamKey } from '../domain/event.js'
-import type { KnownState } from '../domain/replay.js'
+import type { KnownState, StateKey } from '../domain/replay.js'
 import { isStateOf } from '../domain/snapshot.js'
 
 export type RedisCacheOptions = {
   /** redis:// or rediss://; throws a TypeError or URIError when it is not one */
   url: string
-  /** names the rules of a tenant: states made under others are other keys */
-  fingerprintOf: (tenantId: string) => string
   /** longest wait for a command, ms */
   timeoutMs?: number
   /** how long Redis is left alone after some failures in a row, ms; then a single command tries */
@@ -28,11 +25,11 @@ export type RedisCacheOptions = {
 
 export type RedisCache = {
   /** The state that Redis has for a user; null when it has none, or no answer in time. */
-  get(key: StreamKey): Promise<KnownState | null>
+  get(key: StateKey): Promise<KnownState | null>
   /** Stores a state in the background unless Redis has a version as new, or the state is very large. */
-  put(key: StreamKey, known: KnownState): void
+  put(key: StateKey, known: KnownState): void
   /** Throws away in the background what turned out not to be true. */
-  drop(key: StreamKey): void
+  drop(key: StateKey): void
   close(): void
 }
 
@@ -60,7 +57,7 @@ const PUT_IF_NEWER = `
 
 /** Connects in the background, and again after every loss. */
 export function openRedisCache(options: RedisCacheOptions): RedisCache {
-  const { url, fingerprintOf, timeoutMs = 50, aloneMs = 1000, onTrouble } = options
+  const { url, timeoutMs = 50, aloneMs = 1000, onTrouble } = options
   let closed = false
   let failures = 0
   let tries = 0
@@ -120,10 +117,10 @@ export function openRedisCache(options: RedisCacheOptions): RedisCache {
     }
   }
 
-  const nameOf = ({ tenantId, userId }: StreamKey): string =>
-    `user-state:${tenantId}:${userId}:${fingerprintOf(tenantId)}`
+  const nameOf = ({ tenantId, userId, fingerprint }: StateKey): string =>
+    `user-state:${tenantId}:${userId}:${fingerprint}`
 
-  function drop(key: StreamKey): void {
+  function drop(key: StateKey): void {
     onTrouble('poisoned')
     void attempt((on) => on.del(nameOf(key)))
   }
@@ -162,7 +159,7 @@ const encode = (name: string, { version, asOf, text }: KnownState): string =>
   `${version}\n${digestOf(name, version, asOf, text)}\n${asOf}\n${text}`
 
 /** Null unless the value is what `put` writes under this name. */
-function decode(name: string, key: StreamKey, value: string): KnownState | null {
+function decode(name: string, key: StateKey, value: string): KnownState | null {
   const [, digits, digest, asOf, text] = /^([1-9]\d{0,9})\n(\S+)\n(\S+)\n(.+)$/s.exec(value) ?? []
   if (!digits || !digest || !asOf || !text) return null
   const version = Number(digits)

@@ -5,9 +5,10 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
+import type { Catalog } from '../domain/catalog.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { FoldEvent, StreamKey } from '../domain/event.js'
-import { fold, type KnownState, nothingFolded, type Replay } from '../domain/replay.js'
+import { fold, type KnownState, nothingFolded, type Replay, type StateKey } from '../domain/replay.js'
 import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
 import {
@@ -38,12 +39,20 @@ export type ReplayTarget = {
 export type ReplayedState = {
   userId: string
   version: number
+  /** names the rules it was folded under */
+  fingerprint: string
   asOf: string
   state: User
   /** the state as JSON */
   text: string
   replay: { source: 'cache' | 'snapshot' | 'events'; snapshotVersion: number | null; eventsApplied: number }
 }
+
+/**
+ * One read, under the rules that were known when it began. They may change while it waits for the database: what it folds,
+ * keeps and answers bears the name of these.
+ */
+type Reading = { key: StateKey; catalog: Catalog }
 
 export type ReplayService = ReturnType<typeof createReplayService>
 
@@ -60,10 +69,9 @@ export function createReplayService(parts: {
   const loading = new Map<string, Promise<ReplayedState>>()
 
   /** From the newest usable snapshot at or below the target. */
-  async function load(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+  async function load({ key, catalog }: Reading, target: ReplayTarget): Promise<ReplayedState> {
     const bucket = bucketOf(key.userId, buckets)
     const startedAt = performance.now()
-    const catalog = eventTypes.of(key.tenantId)
     const wanted: FoldTarget = {
       version: target.version,
       at: target.at,
@@ -87,7 +95,7 @@ export function createReplayService(parts: {
     const text = isNewest ? cache.put(key, { version, asOf, state }, startedAt).text : JSON.stringify(state)
     const source = from > 0 ? 'snapshot' : 'events'
     const replay = { source, snapshotVersion: from > 0 ? from : null, eventsApplied: version - from } as const
-    return { userId: key.userId, version, asOf, state, text, replay }
+    return { userId: key.userId, version, fingerprint: key.fingerprint, asOf, state, text, replay }
   }
 
   /** The events of a fold, slice by slice; while one is folded, the database reads the next SLICES_AHEAD. */
@@ -108,15 +116,15 @@ export function createReplayService(parts: {
   }
 
   /** What is known, and the events after it. */
-  async function catchUp(key: StreamKey, known: KnownState): Promise<ReplayedState> {
+  async function catchUp({ key, catalog }: Reading, known: KnownState): Promise<ReplayedState> {
     const startedAt = performance.now()
     const tail = await tails.after(key, known.version)
-    const newest = await foldOn(key, known, tail, tail.length >= TAIL_EVENTS)
+    const newest = await foldOn({ key, catalog }, known, tail, tail.length >= TAIL_EVENTS)
     return fromCache(key, cache.put(key, newest, startedAt), known.version)
   }
 
   /** From the shared cache, if what it has is what the log says: the event of that version must stand there, with that time. */
-  async function fromShared(key: StreamKey): Promise<ReplayedState | null> {
+  async function fromShared({ key, catalog }: Reading): Promise<ReplayedState | null> {
     const known = await cache.fetch(key)
     if (!known) return null
     const startedAt = performance.now()
@@ -126,14 +134,13 @@ export function createReplayService(parts: {
       cache.distrust(key)
       return null
     }
-    const newest = await foldOn(key, known, tail, events.length >= TAIL_EVENTS)
+    const newest = await foldOn({ key, catalog }, known, tail, events.length >= TAIL_EVENTS)
     return fromCache(key, cache.put(key, newest, startedAt, known.version), known.version)
   }
 
   /** `known` with its tail folded onto it; where there may be `more` than a batch of tails holds, the rest is read by slices. */
-  async function foldOn(key: StreamKey, known: KnownState, tail: readonly FoldEvent[], more: boolean) {
+  async function foldOn({ key, catalog }: Reading, known: KnownState, tail: readonly FoldEvent[], more: boolean) {
     if (tail.length === 0) return known
-    const catalog = eventTypes.of(key.tenantId)
     let reached: Replay = fold(catalog, key, known, tail)
     while (more) {
       const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
@@ -143,34 +150,39 @@ export function createReplayService(parts: {
     return { ...reached, state: reached.state! }
   }
 
-  async function current(key: StreamKey, maxStaleMs: number): Promise<ReplayedState> {
+  async function current(reading: Reading, maxStaleMs: number): Promise<ReplayedState> {
+    const { key } = reading
     const known = cache.get(key)
     if (known) {
       const fresh = performance.now() - known.checkedAt < maxStaleMs
-      return fresh ? fromCache(key, known, known.version) : await catchUp(key, known)
+      return fresh ? fromCache(key, known, known.version) : await catchUp(reading, known)
     }
-    const name = `${key.tenantId}:${key.userId}`
+    const name = `${key.tenantId}:${key.userId}:${key.fingerprint}`
     const running = loading.get(name)
-    if (!running) return await begin(key, name)
+    if (!running) return await begin(reading, name)
     // It may have begun before this request: what was acknowledged in between must be looked for, the user's creation too.
     const found = await running.catch(nullIfNotFound)
-    return found ? await catchUp(key, found) : await (loading.get(name) ?? begin(key, name))
+    return found ? await catchUp(reading, found) : await (loading.get(name) ?? begin(reading, name))
   }
 
-  function begin(key: StreamKey, name: string): Promise<ReplayedState> {
-    const mine = fromShared(key)
-      .then((found) => found ?? load(key, {}))
+  function begin(reading: Reading, name: string): Promise<ReplayedState> {
+    const mine = fromShared(reading)
+      .then((found) => found ?? load(reading, {}))
       .finally(() => loading.delete(name))
     loading.set(name, mine)
     return mine
   }
 
-  async function replay(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+  async function replay(user: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+    const catalog = eventTypes.of(user.tenantId)
+    const reading = { key: { ...user, fingerprint: catalog.fingerprint }, catalog }
     if (target.at !== undefined || target.useSnapshot === false || target.useCache === false)
-      return await load(key, target)
-    if (target.version === undefined) return await current(key, target.maxStaleMs ?? 0)
-    const known = cache.get(key)
-    return known?.version === target.version ? fromCache(key, known, known.version) : await load(key, target)
+      return await load(reading, target)
+    if (target.version === undefined) return await current(reading, target.maxStaleMs ?? 0)
+    const known = cache.get(reading.key)
+    return known?.version === target.version
+      ? fromCache(reading.key, known, known.version)
+      : await load(reading, target)
   }
 
   return {
@@ -213,15 +225,15 @@ async function sent(): Promise<void> {
 const NO_END = 2_147_483_647
 
 function fromCache(
-  { userId }: StreamKey,
+  { userId, fingerprint }: StateKey,
   { version, asOf, state, text }: KnownState,
   cachedVersion: number
 ): ReplayedState {
   const replay = { source: 'cache', snapshotVersion: null, eventsApplied: version - cachedVersion } as const
-  return { userId, version, asOf, state, text, replay }
+  return { userId, version, fingerprint, asOf, state, text, replay }
 }
 
-function assertReachable(key: StreamKey, target: ReplayTarget, { headVersion, targetVersion }: FoldStart): void {
+function assertReachable(key: StateKey, target: ReplayTarget, { headVersion, targetVersion }: FoldStart): void {
   if (headVersion === 0) throw userNotFound(key.userId)
   if (target.version !== undefined && target.version > headVersion) throw versionNotFound(target.version, headVersion)
   if (targetVersion === 0) {

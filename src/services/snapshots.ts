@@ -65,8 +65,7 @@ export function createSnapshotService(parts: {
     createdBy: string
   ): Promise<{ created: boolean; snapshot: SnapshotSummary }> {
     const startedAt = performance.now()
-    const fingerprint = fingerprintOf(key)
-    const { version, state, replay: how } = await replay.stateAt(key, { useCache: false })
+    const { version, fingerprint, state, replay: how } = await replay.stateAt(key, { useCache: false })
     const metadata = {
       reason,
       eventCount: how.eventsApplied,

@@ -4,19 +4,18 @@
  * after it, and nothing is ever invalidated. Entries only go up in version.
  */
 import { LRUCache } from 'lru-cache'
-import type { StreamKey } from '../domain/event.js'
-import type { KnownState } from '../domain/replay.js'
+import type { KnownState, StateKey } from '../domain/replay.js'
 
 /** `checkedAt` (performance.now()) is when the state was known to be the newest. */
 export type CachedState = KnownState & { checkedAt: number }
 
 /** A cache that several instances share. Being slow or down costs speed, never an answer: `get` then gives null. */
 export type SharedCache = {
-  get(key: StreamKey): Promise<KnownState | null>
+  get(key: StateKey): Promise<KnownState | null>
   /** Goes on in the background and does nothing if a version as new is there. */
-  put(key: StreamKey, known: KnownState): void
+  put(key: StateKey, known: KnownState): void
   /** Throws away, in the background, what `get` gave and is not true. */
-  drop(key: StreamKey): void
+  drop(key: StateKey): void
 }
 
 export type CacheMetrics = {
@@ -35,14 +34,11 @@ export type StateCache = ReturnType<typeof createStateCache>
 export function createStateCache({
   usersMax,
   bytesMax,
-  fingerprintOf,
   shared,
   metrics
 }: {
   usersMax: number
   bytesMax: number
-  /** names the rules of a tenant: states made under others are other entries */
-  fingerprintOf: (tenantId: string) => string
   shared: SharedCache | null
   metrics: CacheMetrics
 }) {
@@ -55,18 +51,18 @@ export function createStateCache({
       if (reason === 'evict') metrics.cacheEvicted()
     }
   })
-  const nameOf = ({ tenantId, userId }: StreamKey): string => `${tenantId}:${userId}:${fingerprintOf(tenantId)}`
+  const nameOf = ({ tenantId, userId, fingerprint }: StateKey): string => `${tenantId}:${userId}:${fingerprint}`
 
   return {
     /** The entry in this process, or undefined. */
-    get(key: StreamKey): Readonly<CachedState> | undefined {
+    get(key: StateKey): Readonly<CachedState> | undefined {
       const entry = entries.get(nameOf(key))
       metrics.cacheRead('process', entry ? 'hit' : 'miss')
       return entry
     },
 
     /** What the shared cache has, or null. It may be old, or of another log: it is to be trusted only after a look into ours. */
-    async fetch(key: StreamKey): Promise<KnownState | null> {
+    async fetch(key: StateKey): Promise<KnownState | null> {
       if (!shared) return null
       const known = await shared.get(key)
       metrics.cacheRead('shared', known ? 'hit' : 'miss')
@@ -74,7 +70,7 @@ export function createStateCache({
     },
 
     /** Throws away what the shared cache has, because the log says otherwise. */
-    distrust(key: StreamKey): void {
+    distrust(key: StateKey): void {
       shared?.drop(key)
     },
 
@@ -83,7 +79,7 @@ export function createStateCache({
      * version stays. The shared cache gets it too unless it is known to have `sharedVersion`, and that is as new.
      */
     put(
-      key: StreamKey,
+      key: StateKey,
       { version, asOf, state, text }: Omit<KnownState, 'text'> & { text?: string },
       checkedAt: number,
       sharedVersion = 0

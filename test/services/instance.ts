@@ -14,7 +14,7 @@ import type { Parts } from './parts.js'
 /** `shared` is the cache at `redisUrl`, and `trouble` what it complained of. */
 export function instance(
   t: Test,
-  { database, catalog, eventTypes }: Parts,
+  { database, eventTypes }: Parts,
   { usersMax = 100, redisUrl }: { usersMax?: number; redisUrl?: string } = {}
 ) {
   const pool = openDb(database.url)
@@ -32,14 +32,11 @@ export function instance(
   const onTrouble = (kind: keyof typeof trouble) => trouble[kind]++
   // A machine that is busy with other tests must not look like a Redis that is slow.
   const patience = { timeoutMs: 5000 }
-  const shared = redisUrl
-    ? openRedisCache({ url: redisUrl, fingerprintOf: () => catalog.fingerprint, onTrouble, ...patience })
-    : null
+  const shared = redisUrl ? openRedisCache({ url: redisUrl, onTrouble, ...patience }) : null
   t.teardown(() => shared?.close())
   const cache = createStateCache({
     usersMax,
     bytesMax: 10_000_000,
-    fingerprintOf: () => catalog.fingerprint,
     shared,
     metrics
   })

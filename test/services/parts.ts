@@ -61,7 +61,6 @@ export async function testParts(
   const cache = createStateCache({
     usersMax: 100,
     bytesMax: 10_000_000,
-    fingerprintOf: (tenantId) => eventTypes.of(tenantId).fingerprint,
     shared: null,
     metrics
   })

@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { EventTypeDefinition } from '../../src/domain/custom-type.js'
+import type { FoldEvent } from '../../src/domain/event.js'
+import { instance } from './instance.js'
 import type { Parts } from './parts.js'
 import { logins, newKey, testParts } from './parts.js'
 
@@ -13,6 +15,15 @@ const definition: EventTypeDefinition = {
   personalData: []
 }
 const second: EventTypeDefinition = { ...definition, upcast: [] }
+const withCountry: EventTypeDefinition = { ...definition, upcast: [{ op: 'add', path: '/country', value: 'FR' }] }
+/** A registered event of the first version. */
+const moved = (version: number): FoldEvent => ({
+  version,
+  eventType: 'Moved',
+  schemaVersion: 1,
+  createdAt: new Date().toISOString(),
+  eventData: { city: 'Paris' }
+})
 const walk = { limit: 2, pauseMs: 0 }
 
 /** Users with a snapshot each. */
@@ -79,19 +90,33 @@ t.test('a state in memory from before a new version is not served after it', asy
   const key = newKey()
   const { register } = parts.eventTypes
   await register(null, 'Moved', 1, definition, { dryRun: false })
-  const event = {
-    version: 2,
-    eventType: 'Moved',
-    schemaVersion: 1,
-    createdAt: new Date().toISOString(),
-    eventData: { city: 'Paris' }
-  }
-  await parts.seed(key, [...logins(1), event])
+  await parts.seed(key, [...logins(1), moved(2)])
   t.strictSame((await parts.replay.stateAt(key)).state.attributes, { address: { city: 'Paris' } })
-  const upcast = [{ op: 'add', path: '/country', value: 'FR' }] as const
-  await register(null, 'Moved', 2, { ...definition, upcast: [...upcast] }, { dryRun: false })
+  await register(null, 'Moved', 2, withCountry, { dryRun: false })
   t.strictSame((await parts.replay.stateAt(key)).state.attributes, { address: { city: 'Paris', country: 'FR' } })
 })
+
+t.test(
+  'a state whose events were read before a new version came is kept under the rules it was folded by',
+  async (t) => {
+    const parts = await testParts(t)
+    const { replay, holdNext } = instance(t, parts)
+    const key = newKey()
+    const { register } = parts.eventTypes
+    await register(null, 'Moved', 1, definition, { dryRun: false })
+    const older = parts.eventTypes.of(key.tenantId).fingerprint
+    await parts.seed(key, [...logins(1), moved(2)])
+    const { taken, release } = holdNext()
+    const before = replay.stateAt(key)
+    await taken
+    await register(null, 'Moved', 2, withCountry, { dryRun: false })
+    release()
+    t.match(await before, { fingerprint: older, state: { attributes: { address: { city: 'Paris' } } } })
+    const after = await replay.stateAt(key)
+    t.equal(after.fingerprint, parts.eventTypes.of(key.tenantId).fingerprint)
+    t.strictSame(after.state.attributes, { address: { city: 'Paris', country: 'FR' } })
+  }
+)
 
 t.test('snapshots that expire are judged by the rules of their tenant', async (t) => {
   const parts = await testParts(t)

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { DEFAULT_TENANT, type StreamKey } from '../../src/domain/event.js'
-import type { KnownState } from '../../src/domain/replay.js'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
+import type { KnownState, StateKey } from '../../src/domain/replay.js'
 import type { User } from '../../src/domain/user.js'
 import { type CacheMetrics, createStateCache, ENTRY_BYTES, type SharedCache } from '../../src/services/state-cache.js'
 
-const newKey = (): StreamKey => ({ tenantId: DEFAULT_TENANT, userId: randomUUID() })
+const newKey = (): StateKey => ({ tenantId: DEFAULT_TENANT, userId: randomUUID(), fingerprint: 'rules' })
 
 /** A state of no particular shape: the cache looks at none. */
 const stateOf = (text: string) => ({ fullName: text, attributes: { deep: { list: [{ a: 1 }] } } }) as unknown as User
@@ -28,7 +28,7 @@ function count() {
 
 function testCache({ usersMax = 100, bytesMax = 1_000_000, shared = null as SharedCache | null } = {}) {
   const { counts, metrics } = count()
-  return { counts, cache: createStateCache({ usersMax, bytesMax, fingerprintOf: () => 'rules', shared, metrics }) }
+  return { counts, cache: createStateCache({ usersMax, bytesMax, shared, metrics }) }
 }
 
 t.test('as many users as CACHE_MAX_USERS stay; one more puts out the one that was not asked for longest', async (t) => {

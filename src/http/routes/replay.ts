@@ -47,8 +47,7 @@ const versionFromZero = (description: string) => Type.Integer({ minimum: 0, maxi
 
 export const replayRoutes: FastifyPluginAsyncTypebox<{
   replay: ReplayService
-  fingerprintOf: (tenantId: string) => string
-}> = async (app, { replay, fingerprintOf }) => {
+}> = async (app, { replay }) => {
   app.get(
     '/users/:userId/state',
     {
@@ -98,7 +97,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
         useSnapshot,
         maxStaleMs: maxStaleMs(request.headers['cache-control'])
       })
-      const etag = etagOf(result.version, fingerprintOf(key.tenantId))
+      const etag = etagOf(result.version, result.fingerprint)
       reply.header('etag', etag).header('cache-control', 'private, no-cache')
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send(null)
       return reply.type('application/json; charset=utf-8').send(bodyOf(result) as never)
