@@ -175,7 +175,7 @@ const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text
 const unknownType = (eventType: string, pointer: string, known: string[]): DomainError =>
   new DomainError(
     'UNKNOWN_EVENT_TYPE',
-    `No event type ${eventType.slice(0, 100)} is known. Use one of ${known.join(', ')}.`,
+    `No event type ${eventType.slice(0, 100)} is known. Use one of ${known.slice(0, 20).join(', ')}${known.length > 20 ? ' …' : ''}.`,
     {
       pointer: `${pointer}/eventType`
     }

@@ -67,7 +67,10 @@ type Described = { properties?: Record<string, unknown> }
 function describeEventData(document: object): object {
   const schemas = (document as { components: { schemas: Record<string, Described> } }).components.schemas
   for (const { properties } of [schemas.Event, schemas.NewEvent].filter((schema) => schema !== undefined)) {
-    const anyOf = eventDataSchemas().map(({ $id }) => ({ $ref: `#/components/schemas/${$id}` }))
+    const anyOf = [
+      ...eventDataSchemas().map(({ $id }) => ({ $ref: `#/components/schemas/${$id}` })),
+      { type: 'object', description: 'of a registered type; GET /event-types/{type} shows its schema' }
+    ]
     if (properties) properties.eventData = { description: 'data of the type', anyOf }
   }
   return document
