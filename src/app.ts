@@ -1,13 +1,13 @@
 /** Builds the HTTP application out of services. Never listens; reads nothing from the environment. */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import underPressure from '@fastify/under-pressure'
 import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
 import { registerClosing } from './http/closing.js'
+import { buildSerializer, buildValidator } from './http/compilers.js'
 import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
@@ -117,18 +117,8 @@ function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): Fa
       handleError(err, request, reply)
     },
     clientErrorHandler: refuseBrokenRequest,
-    schemaController: { compilersFactory: { buildValidator } }
+    schemaController: { compilersFactory: { buildValidator, buildSerializer } }
   }
-}
-
-/** A body must have the right types; in a URL or header everything is text, so there numbers and lists are read from it. */
-const buildValidator: BuildCompilerFromPool = (schemas) => {
-  const compile = AjvCompiler()
-  const common = { removeAdditional: false, allErrors: false } as const
-  const strict = compile(schemas, { customOptions: { ...common, coerceTypes: false } })
-  const coercing = compile(schemas, { customOptions: { ...common, coerceTypes: 'array' } })
-  // The type speaks of a schema; Fastify hands over the route's definition, which holds it.
-  return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? strict : coercing)(route)
 }
 
 function clientRequestId(header: string | string[] | undefined): string | null {
