@@ -16,13 +16,16 @@ import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
 import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
+import { feedRoutes } from './http/routes/feed.js'
 import { healthRoutes } from './http/routes/health.js'
 import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
 import { verifyRoutes } from './http/routes/verify.js'
+import { createStreamSlots } from './http/stream-slots.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
+import type { FeedService } from './services/feed.js'
 import type { HealthService } from './services/health.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
@@ -31,6 +34,7 @@ import type { VerifyService } from './services/verify.js'
 
 export type Services = {
   events: EventService
+  feed: FeedService
   eventTypes: EventTypeService
   replay: ReplayService
   snapshots: SnapshotService
@@ -47,6 +51,8 @@ export type AppParts = {
   bodyBytesMax: number
   /** longest time from the first byte of a request to the last of the answer's head, ms */
   requestTimeoutMs: number
+  /** streams and waiting reads of the feed open at once, and those of one address */
+  streams: { max: number; perClientMax: number }
   logger: FastifyBaseLogger | false
 }
 
@@ -85,6 +91,11 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
 
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, fingerprintOf })
+  await app.register(feedRoutes, {
+    feed: services.feed,
+    slots: createStreamSlots(parts.streams),
+    requestTimeoutMs: parts.requestTimeoutMs
+  })
   await app.register(replayRoutes, { replay: services.replay })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })

@@ -8,18 +8,21 @@ import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import type { RedisCache } from './edge/redis-cache.js'
+import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
+import { createFeedService } from './services/feed.js'
 import { createHealthService } from './services/health.js'
+import { createLogTail } from './services/log-tail.js'
 import { createReplayService } from './services/replay.js'
 import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createVerifyService } from './services/verify.js'
-import { claimIdentity } from './store/identity.js'
+import { claimIdentity, type StoreIdentity } from './store/identity.js'
 import { selectStoreGauges } from './store/statistics.js'
 
 export class StartError extends Error {
@@ -37,6 +40,11 @@ export type Service = {
   stop(): Promise<void>
 }
 
+/** Events of other instances are seen after this long, ms. */
+const TAIL_POLL_MS = 100
+/** Those of this one are seen at once, but all that come within this time by one query, ms. */
+const TAIL_GAP_MS = 10
+
 /** Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet. */
 export async function compose(
   config: Config,
@@ -50,8 +58,10 @@ export async function compose(
   const eventTypes = createEventTypeService({ db })
   const fingerprintOf = (tenantId: string): string => eventTypes.of(tenantId).fingerprint
   let shared: RedisCache | null
+  let identity: StoreIdentity
   try {
-    assertBuckets(buckets, (await claimIdentity(db, buckets)).buckets)
+    identity = await claimIdentity(db, buckets)
+    assertBuckets(buckets, identity.buckets)
     await eventTypes.refresh()
     shared = await openSharedCache(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
@@ -91,6 +101,11 @@ export async function compose(
     tails: createTailReader({ db, buckets })
   })
   const health = createHealthService({ db, migrations })
+  /** What follows the log need not wait for its interval. */
+  function wakeFollowers(): void {
+    background.wake()
+    tail.wake()
+  }
   const events = createEventService({
     db,
     queue,
@@ -98,7 +113,22 @@ export async function compose(
     metrics,
     buckets,
     eventBytesMax: config.EVENT_BYTES_MAX,
-    onStored: () => background.wake()
+    onStored: wakeFollowers
+  })
+  const tail = createLogTail({
+    db,
+    buckets,
+    eventTypes,
+    metrics,
+    startPolling: (once) => startLoop({ once, intervalMs: TAIL_POLL_MS, gapMs: TAIL_GAP_MS, onError })
+  })
+  const feed = createFeedService({
+    db,
+    storeId: identity.id,
+    buckets,
+    eventTypes,
+    tail,
+    metrics
   })
   const snapshots = createSnapshotService({
     db,
@@ -116,11 +146,21 @@ export async function compose(
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
   const statistics = createStatisticsService({ db, buckets })
   const app = await buildApp({
-    services: { events, eventTypes, replay, snapshots, statistics, verify, health },
+    services: {
+      events,
+      eventTypes,
+      feed,
+      replay,
+      snapshots,
+      statistics,
+      verify,
+      health
+    },
     fingerprintOf,
     register,
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     logger
   })
 
@@ -140,6 +180,7 @@ export async function compose(
     async stop() {
       health.leave()
       await app.close()
+      await tail.close()
       await queue.close()
       await background.stop()
       shared?.close()

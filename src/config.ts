@@ -48,6 +48,8 @@ export const settings = Type.Object({
     default: true,
     description: 'prepared statements; false behind pgbouncer before 1.21'
   }),
+  STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),
+  STREAMS_PER_CLIENT_MAX: integer(1, 100_000, 100, 'those of one address; all clients behind one proxy count as one'),
   REQUEST_TIMEOUT_MS: integer(1000, 600_000, 10_000, 'longest time for a request to arrive and be answered'),
   SHUTDOWN_TIMEOUT_MS: integer(1000, 600_000, 20_000, 'longest time for a shutdown; then the process ends all the same')
 })

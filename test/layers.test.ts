@@ -57,7 +57,11 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   db: { values: ['db'], types: ['domain'] },
   store: { values: ['store', 'db', 'domain'] },
   // A service that needs another one is given it. What a failure of the database means is said in one place.
-  services: { values: ['store', 'domain', 'db/pg-error.ts'], types: ['services', 'db', 'observe'] },
+  // Walking the log is a function, no service.
+  services: {
+    values: ['store', 'domain', 'db/pg-error.ts', 'services/log-reader.ts'],
+    types: ['services', 'db', 'observe']
+  },
   observe: { values: ['observe', 'domain'] },
   edge: { values: ['edge'], types: ['domain'] },
   http: { values: ['http', 'domain', 'observe', 'db/pg-error.ts'], types: ['services'] },
@@ -66,7 +70,19 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'observe'] },
   'compose.ts': {
-    values: ['app.ts', 'background.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'observe', 'edge', 'http']
+    values: [
+      'app.ts',
+      'background.ts',
+      'config.ts',
+      'loop.ts',
+      'domain',
+      'db',
+      'store',
+      'services',
+      'observe',
+      'edge',
+      'http'
+    ]
   },
   'main.ts': { values: ['compose.ts', 'config.ts', 'db'] },
   cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'db'] }

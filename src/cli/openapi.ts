@@ -17,6 +17,7 @@ async function generate(): Promise<string> {
     register: new Registry(),
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    streams: { max: 1, perClientMax: 1 },
     logger: false
   })
   await app.ready()

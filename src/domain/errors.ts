@@ -4,6 +4,7 @@
  */
 
 export type DomainErrorCode =
+  | 'CURSOR_INVALID'
   | 'CURSOR_MALFORMED'
   | 'DATABASE_UNAVAILABLE'
   | 'DUPLICATE_EVENT_ID'
@@ -29,6 +30,7 @@ export type DomainErrorCode =
   | 'SHUTTING_DOWN'
   | 'SNAPSHOT_NOT_FOUND'
   | 'TARGET_AMBIGUOUS'
+  | 'TOO_MANY_STREAMS'
   | 'UNKNOWN_EVENT_TYPE'
   | 'UNKNOWN_SCHEMA_VERSION'
   | 'UNSAFE_JSON'

@@ -45,6 +45,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   EVENT_TYPES_FULL: { status: 409, title: 'There is no room for more event types' },
   USER_ID_TAKEN: { status: 409, title: 'The user id cannot be used' },
   VERSION_CONFLICT: { status: 409, title: 'The user is at another version' },
+  CURSOR_INVALID: { status: 410, title: 'The cursor does not fit the log' },
   PRECONDITION_FAILED: { status: 412, title: 'The user is not at the version that a header asks for' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
   EVENT_TOO_LARGE: { status: 413, title: 'An event is too large' },
@@ -60,6 +61,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   USER_ALREADY_CREATED: { status: 422, title: 'The user exists already' },
   USER_DELETED: { status: 422, title: 'The user is deleted' },
   USER_NOT_CREATED: { status: 422, title: 'The user does not exist' },
+  TOO_MANY_STREAMS: { status: 429, title: 'The client has too many streams open' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The headers are too large' },
   INTERNAL_ERROR: { status: 500, title: 'The service failed' },
   DATABASE_UNAVAILABLE: { status: 503, title: 'The database cannot be reached' },
@@ -102,7 +104,7 @@ export function handleError(err: FastifyError | Error, request: FastifyRequest, 
 export function sendProblem(reply: FastifyReply, failure: Failure, url: string): void {
   const problem = problemOf(failure, url.split('?', 1)[0]!)
   reply.code(problem.status)
-  if (problem.status === 503) reply.header('retry-after', RETRY_AFTER_S)
+  if (problem.status === 503 || problem.status === 429) reply.header('retry-after', RETRY_AFTER_S)
   if (failure.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close')
   reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
 }

@@ -27,6 +27,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
       security: [],
       tags: [
         { name: 'events', description: 'append and read' },
+        { name: 'feed', description: 'all events in order, as pages and as a stream' },
         { name: 'event types', description: 'register your own, and see what there is' },
         { name: 'state', description: 'replay and time travel' },
         { name: 'snapshots', description: 'stored states that save replaying' },

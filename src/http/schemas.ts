@@ -145,6 +145,17 @@ export const tenantHeader = {
 
 export const tenantHeaders = Type.Object(tenantHeader)
 
+/** Only events of these types: a part of the queries that select events. */
+export const eventTypeFilter = {
+  eventType: Type.Optional(
+    Type.Array(text({ minLength: 1, maxLength: 100 }), {
+      minItems: 1,
+      maxItems: 50,
+      description: 'only these types; repeat it for several'
+    })
+  )
+}
+
 /** Of a route without a query: what it does not know it refuses, so that nobody believes it was heeded. */
 export const noQuery = Type.Object({}, { additionalProperties: false })
 

@@ -56,6 +56,7 @@ export function createMetrics(options: MetricsOptions) {
   const { replays, snapshots, ignored } = declareCounters(register, eventsByTenant, conflictsByUser)
   const durations = declareHistograms(register)
   const { cacheReads, evictions, trouble } = declareCacheCounters(register)
+  const feed = declareFeedMetrics(register)
   declareStoreGauges(options)
 
   return {
@@ -115,6 +116,21 @@ export function createMetrics(options: MetricsOptions) {
     /** Counts one state of the shared cache that could not be trusted (`poisoned`), or one command that failed or was late (`failed`). */
     cacheTrouble(kind: 'poisoned' | 'failed'): void {
       trouble.inc({ kind })
+    },
+
+    /** Counts a stream or a waiting read of the feed that began (1) or ended (-1). */
+    feedStreams(step: 1 | -1): void {
+      feed.streams.inc(step)
+    },
+
+    /** Counts events that were given to a stream of the feed. */
+    feedStreamed(events: number): void {
+      feed.streamed.inc(events)
+    },
+
+    /** Counts one look at the end of the log on behalf of all who follow it. */
+    feedPolled(): void {
+      feed.polls.inc()
     },
 
     /** Records one batch of appends that came back from the database. */
@@ -247,6 +263,27 @@ function declareHistograms(register: Registry) {
       help: 'Time to create a snapshot, in seconds, by reason.',
       labelNames: ['reason'],
       ...common
+    })
+  }
+}
+
+function declareFeedMetrics(register: Registry) {
+  const registers = [register]
+  return {
+    streams: new Gauge({
+      name: 'event_store_feed_streams',
+      help: 'Streams and waiting reads of the feed that are open.',
+      registers
+    }),
+    streamed: new Counter({
+      name: 'event_store_feed_streamed_events_total',
+      help: 'Events sent by streams of the feed since this process started.',
+      registers
+    }),
+    polls: new Counter({
+      name: 'event_store_feed_polls_total',
+      help: 'Looks at the end of the log for all who follow the feed, since this process started.',
+      registers
     })
   }
 }

@@ -7,6 +7,7 @@ import type { Db } from '../db/client.js'
 import { builtInTypes, type Catalog, createCatalog, UnknownRules } from '../domain/catalog.js'
 import { type EventTypeDefinition, typeOf } from '../domain/custom-type.js'
 import { DomainError } from '../domain/errors.js'
+import type { StoredEvent } from '../domain/event.js'
 import type { EventType } from '../domain/event-type.js'
 import { type Break, examine } from '../domain/examine-type.js'
 import type { Fingerprints } from '../domain/snapshot.js'
@@ -95,6 +96,18 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
 
   const of = (tenantId: string): Catalog => catalogs.get(tenantId) ?? shared
 
+  async function withTypes<T>(work: () => Promise<T>): Promise<T> {
+    const known = revision
+    try {
+      return await work()
+    } catch (err) {
+      if (!isUnknown(err)) throw err
+      await refresh()
+      if (revision === known) throw err
+      return await work()
+    }
+  }
+
   const latest = (tenantId: string | null, eventType: string): RegisteredVersion[] =>
     scopeOf(tenantId).filter((row) => row.eventType === eventType)
 
@@ -115,16 +128,15 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
     refresh,
 
     /** Does what needs the types; if that meets a type or version that is not known, looks for new ones and does it again. */
-    async withTypes<T>(work: () => Promise<T>): Promise<T> {
-      const known = revision
-      try {
-        return await work()
-      } catch (err) {
-        if (!isUnknown(err)) throw err
-        await refresh()
-        if (revision === known) throw err
-        return await work()
-      }
+    withTypes,
+
+    /** `events` of a tenant with their data at the newest schema versions, or (without `upcast`) as they were stored. */
+    async shown(tenantId: string, events: StoredEvent[], upcast: boolean): Promise<StoredEvent[]> {
+      if (!upcast) return events
+      return await withTypes(async () => {
+        const catalog = of(tenantId)
+        return events.map((event) => catalog.upcast(event))
+      })
     },
 
     /**

@@ -15,11 +15,10 @@ import type { AppendRequest, PlacedEvent, PreparedEvent, Refusal } from '../stor
 import { type EventFilter, selectEvent, selectEvents, selectHeadVersion } from '../store/events.js'
 import type { AppendQueue } from './append-queue.js'
 import type { EventTypeService } from './event-types.js'
+import { STREAM_PAGE } from './log-reader.js'
 
 export const EVENTS_PER_APPEND_MAX = 1000
 export const PAGE_MAX = 1000
-/** Events that a stream holds at once. Of larger pages more outlives the collector's young generation, and memory grows. */
-const STREAM_PAGE = 250
 
 export type Append = {
   events: NewEvent[]
@@ -47,7 +46,7 @@ export type EventService = ReturnType<typeof createEventService>
 export function createEventService(parts: {
   db: Db
   queue: AppendQueue
-  eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
+  eventTypes: Pick<EventTypeService, 'of' | 'withTypes' | 'shown'>
   metrics: Pick<Metrics, 'eventsStored' | 'saved' | 'conflict'>
   buckets: number
   eventBytesMax: number
@@ -60,14 +59,6 @@ export function createEventService(parts: {
     const version = await selectHeadVersion(db, bucketOf(key.userId, buckets), key)
     if (version === 0) throw userNotFound(key.userId)
     return version
-  }
-
-  async function shown(tenantId: string, events: StoredEvent[], upcast: boolean): Promise<StoredEvent[]> {
-    if (!upcast) return events
-    return await eventTypes.withTypes(async () => {
-      const catalog = eventTypes.of(tenantId)
-      return events.map((event) => catalog.upcast(event))
-    })
   }
 
   return {
@@ -124,7 +115,7 @@ export function createEventService(parts: {
         found.length > limit && last
           ? encodeCursor({ userId: key.userId, direction: selection.direction, version: last.version })
           : null
-      return { userId: key.userId, version, events: await shown(key.tenantId, page, selection.upcast), next }
+      return { userId: key.userId, version, events: await eventTypes.shown(key.tenantId, page, selection.upcast), next }
     },
 
     /**
@@ -149,7 +140,7 @@ export function createEventService(parts: {
             after,
             limit: size
           })
-          if (page.length > 0) yield await shown(key.tenantId, page, selection.upcast)
+          if (page.length > 0) yield await eventTypes.shown(key.tenantId, page, selection.upcast)
           if (page.length < size) return
           after = page.at(-1)!.version
           left -= page.length
@@ -162,7 +153,7 @@ export function createEventService(parts: {
     async readOne(key: StreamKey, version: number, upcast: boolean): Promise<StoredEvent> {
       const event = await selectEvent(db, bucketOf(key.userId, buckets), key, version)
       if (!event) throw versionNotFound(version, await headVersion(key))
-      return (await shown(key.tenantId, [event], upcast))[0]!
+      return (await eventTypes.shown(key.tenantId, [event], upcast))[0]!
     }
   }
 }

@@ -22,7 +22,8 @@ export type EventPage = {
   limit: number
 }
 
-const shown = {
+/** What every read of whole events selects. */
+export const shownColumns = {
   id: userEvents.id,
   aggregateId: userEvents.aggregateId,
   tenantId: userEvents.tenantId,
@@ -70,7 +71,7 @@ export async function selectEvents(
         : lt(userEvents.version, page.after)
   ]
   return await db.orm
-    .select(shown)
+    .select(shownColumns)
     .from(userEvents)
     .where(and(...conditions))
     .orderBy(forward ? asc(userEvents.version) : desc(userEvents.version))
@@ -85,7 +86,7 @@ export async function selectEvent(
   version: number
 ): Promise<StoredEvent | undefined> {
   const [event] = await db.orm
-    .select(shown)
+    .select(shownColumns)
     .from(userEvents)
     .where(and(ofUser(bucket, key), gte(userEvents.version, version)))
     .orderBy(asc(userEvents.version))

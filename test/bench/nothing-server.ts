@@ -57,6 +57,7 @@ const app = await buildApp({
   register: new Registry(),
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+  streams: { max: 1, perClientMax: 1 },
   logger: false
 })
 console.log(await app.listen({ host: '127.0.0.1', port: 0 }))

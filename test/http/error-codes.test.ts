@@ -5,6 +5,7 @@ import { type ErrorCode, errorTable } from '../../src/http/errors.js'
 
 const provenIn: Record<ErrorCode, string> = {
   BODY_TOO_LARGE: 'sizes',
+  CURSOR_INVALID: 'feed',
   CURSOR_MALFORMED: 'read-events',
   DATABASE_UNAVAILABLE: 'failures',
   DEADLINE_EXCEEDED: 'failures',
@@ -37,6 +38,7 @@ const provenIn: Record<ErrorCode, string> = {
   SHUTTING_DOWN: 'sockets',
   SNAPSHOT_NOT_FOUND: 'snapshots',
   TARGET_AMBIGUOUS: 'state',
+  TOO_MANY_STREAMS: 'feed-stream',
   UNKNOWN_EVENT_TYPE: 'life-cycle',
   UNKNOWN_SCHEMA_VERSION: 'life-cycle',
   UNSAFE_JSON: 'json-hazards',

@@ -55,6 +55,9 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.cacheTrouble('failed')
   metrics.appendBatch({ requests: 3, seconds: 0.001 })
   metrics.appendWaited(0.001)
+  metrics.feedStreams(1)
+  metrics.feedStreamed(3)
+  metrics.feedPolled()
   const samples = await scrape()
 
   const promised: Record<string, [type: string, labels: string[]]> = {
@@ -69,6 +72,9 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_append_batch_duration_seconds: ['histogram', []],
     event_append_batch_size: ['histogram', []],
     event_append_queue_wait_seconds: ['histogram', []],
+    event_store_feed_streams: ['gauge', []],
+    event_store_feed_streamed_events_total: ['counter', []],
+    event_store_feed_polls_total: ['counter', []],
     event_store_save_duration_seconds: ['histogram', ['event_type']],
     event_replay_duration_seconds: ['histogram', ['event_count', 'use_snapshot']],
     event_handler_duration_seconds: ['histogram', ['event_type', 'handler_name']],

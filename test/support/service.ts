@@ -34,7 +34,15 @@ export async function testService(
 ): Promise<TestService> {
   const on = database ?? (await testDatabase(t))
   const config: Config = loadConfig({ DATABASE_POOL_MAX: '5', ...env })
-  const service = await compose(config, on.url, false)
+  const composed = await compose(config, on.url, false)
+  let stopped: Promise<void> | null = null
+  const service = {
+    ...composed,
+    stop: (): Promise<void> => {
+      stopped ??= composed.stop()
+      return stopped
+    }
+  }
   await service.app.ready()
   if (background) service.start()
   t.teardown(() => service.stop())
@@ -59,4 +67,9 @@ export async function testService(
     get: (url, headers = {}) => ask({ method: 'GET', url, headers }),
     post: (url, payload, headers = {}) => ask({ method: 'POST', url, headers, ...(payload ? { payload } : {}) })
   }
+}
+
+/** Has the service listen on a free port of this machine, and returns its address. */
+export async function listen({ app }: Pick<TestService, 'app'>): Promise<string> {
+  return await app.listen({ host: '127.0.0.1', port: 0 })
 }

@@ -3,7 +3,7 @@ import type { Db, Param } from '../../src/db/client.js'
 
 export type WatchedDb = {
   db: Db
-  /** statements so far, with their parameters */
+  /** statements so far, with their parameters; of the query builder every select, also one within another, without its text */
   sent: { text: string; params: readonly Param[] }[]
   /** Keeps the answer to the next statement until `release` is called; `taken` resolves when the database has given it. */
   holdNext(): { taken: Promise<void>; release: () => void }
@@ -27,6 +27,16 @@ export function watchDb(db: Db): WatchedDb {
     },
     db: {
       ...db,
+      orm: new Proxy(db.orm, {
+        get(orm, name) {
+          const found = Reflect.get(orm, name)
+          if (name !== 'select') return found
+          return (...columns: Parameters<typeof orm.select>) => {
+            sent.push({ text: 'select of the query builder', params: [] })
+            return orm.select(...columns)
+          }
+        }
+      }),
       async query<Row extends object>(text: string, params: readonly Param[] = [], options = {}) {
         sent.push({ text, params })
         const held = hold

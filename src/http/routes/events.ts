@@ -4,8 +4,10 @@ import { Type } from '@sinclair/typebox'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
 import { sendNdjson, wantsNdjson } from '../ndjson.js'
+import { nextLink } from '../next-link.js'
 import {
   Event,
+  eventTypeFilter,
   instant,
   keyOf,
   momentOf,
@@ -15,7 +17,6 @@ import {
   ref,
   tenantHeader,
   tenantHeaders,
-  text,
   userParams,
   version
 } from '../schemas.js'
@@ -69,13 +70,7 @@ const EventsQuery = Type.Object(
     toVersion: Type.Optional(version('last version, inclusive')),
     from: Type.Optional(instant('recorded at or after')),
     to: Type.Optional(instant('recorded before')),
-    eventType: Type.Optional(
-      Type.Array(text({ minLength: 1, maxLength: 100 }), {
-        minItems: 1,
-        maxItems: 50,
-        description: 'only these types; repeat it for several'
-      })
-    ),
+    ...eventTypeFilter,
     direction: Type.Union([Type.Literal('forward'), Type.Literal('backward')], { default: 'forward' }),
     limit: Type.Optional(
       Type.Integer({
@@ -217,7 +212,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
         return (await sendNdjson(request, reply, await events.readAll(key, selection, query.limit))) as never
       }
       const page = await events.readPage(key, selection, query.limit ?? 100)
-      if (page.next) reply.header('link', `<${nextUrl(request.url, page.next)}>; rel="next"`)
+      if (page.next) reply.header('link', nextLink(request.url, 'cursor', page.next))
       return page
     }
   )
@@ -247,10 +242,4 @@ function appendHeaders() {
     etag: { type: 'string', description: 'version of the user after the last event of the request' },
     location: { type: 'string', description: 'the last event of the request' }
   }
-}
-
-function nextUrl(url: string, cursor: string): string {
-  const { pathname, searchParams } = new URL(url, 'http://service')
-  searchParams.set('cursor', cursor)
-  return `${pathname}?${searchParams}`
 }
