@@ -18,9 +18,11 @@ import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
 import { healthRoutes } from './http/routes/health.js'
+import { outboxRoutes } from './http/routes/outbox.js'
 import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
+import { subscriptionRoutes } from './http/routes/subscriptions.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
 import type { EventTypeService } from './services/event-types.js'
@@ -30,6 +32,7 @@ import type { HealthService } from './services/health.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
+import type { SubscriptionService } from './services/subscriptions.js'
 import type { VerifyService } from './services/verify.js'
 
 export type Services = {
@@ -39,6 +42,7 @@ export type Services = {
   replay: ReplayService
   snapshots: SnapshotService
   statistics: StatisticsService
+  subscriptions: SubscriptionService
   verify: VerifyService
   health: HealthService
 }
@@ -100,6 +104,8 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
   await app.register(verifyRoutes, { verify: services.verify })
+  await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
+  await app.register(outboxRoutes, { subscriptions: services.subscriptions })
   await app.register(statsRoutes, { statistics: services.statistics })
   refuseOtherMethods()
   return app

@@ -7,6 +7,8 @@ import type { Config } from './config.js'
 import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
+import { createDelivery } from './delivery.js'
+import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
@@ -20,6 +22,7 @@ import { createReplayService } from './services/replay.js'
 import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
+import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createVerifyService } from './services/verify.js'
 import { claimIdentity, type StoreIdentity } from './store/identity.js'
@@ -79,6 +82,7 @@ export async function compose(
     topAggregates: config.METRICS_TOP_AGGREGATES,
     topTenants: config.METRICS_TOP_TENANTS,
     storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
+    subscriptionGauges: () => subscriptions.gauges(),
     onError
   })
   const queue = createAppendQueue({
@@ -104,6 +108,7 @@ export async function compose(
   /** What follows the log need not wait for its interval. */
   function wakeFollowers(): void {
     background.wake()
+    delivery.wake()
     tail.wake()
   }
   const events = createEventService({
@@ -145,6 +150,13 @@ export async function compose(
   })
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
   const statistics = createStatisticsService({ db, buckets })
+  const subscriptions = createSubscriptionService({
+    db,
+    eventTypes,
+    buckets,
+    refuseSink: (sink) => refuseSink(sink, config),
+    onChanged: () => delivery.changed()
+  })
   const app = await buildApp({
     services: {
       events,
@@ -153,6 +165,7 @@ export async function compose(
       replay,
       snapshots,
       statistics,
+      subscriptions,
       verify,
       health
     },
@@ -174,15 +187,30 @@ export async function compose(
     onError
   })
 
+  const delivery = createDelivery({
+    db,
+    metrics,
+    eventTypes,
+    buckets,
+    openSink: (sink) => openSink(sink, config),
+    onError,
+    onTrouble(subscription, reason) {
+      if (logger) logger.warn({ subscription, reason }, 'delivery failed')
+    }
+  })
+
   return {
     app,
-    start: background.start,
+    start() {
+      background.start()
+      delivery.start()
+    },
     async stop() {
       health.leave()
       await app.close()
       await tail.close()
       await queue.close()
-      await background.stop()
+      await Promise.all([background.stop(), delivery.stop()])
       shared?.close()
       await db.close()
     }

@@ -39,6 +39,15 @@ export const settings = Type.Object({
       description: 'Redis that instances share as a second cache of states; absent: none'
     })
   ),
+  CLOUDEVENTS_SOURCE: Type.String({
+    pattern: "^[\\w:/?#[\\]@!$&'()*+,;=.~%-]{1,500}$",
+    default: '/user-event-store',
+    description: 'URI that names this store as the source of its CloudEvents; give each store another'
+  }),
+  WEBHOOK_PRIVATE_ADDRESSES: Type.Boolean({
+    default: false,
+    description: 'whether webhooks may go to addresses that are not of the public Internet'
+  }),
   BODY_BYTES_MAX: integer(KiB, 64 * MiB, MiB, 'largest body of a request'),
   EVENT_BYTES_MAX: integer(256, MiB, 64 * KiB, 'largest eventData and metadata of an event together'),
   METRICS_TOP_AGGREGATES: integer(0, LARGEST_USERS_MAX, 20, 'users shown by id in metrics; the rest is `_other`'),

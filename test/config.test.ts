@@ -30,6 +30,8 @@ t.test('an empty environment gives the defaults', async (t) => {
     SNAPSHOT_MAX_AGE_DAYS: 90,
     CACHE_MAX_USERS: 10_000,
     CACHE_BYTES_MAX: 128 * 1024 * 1024,
+    CLOUDEVENTS_SOURCE: '/user-event-store',
+    WEBHOOK_PRIVATE_ADDRESSES: false,
     BODY_BYTES_MAX: 1024 * 1024,
     EVENT_BYTES_MAX: 64 * 1024,
     METRICS_TOP_AGGREGATES: 20,
@@ -109,6 +111,19 @@ t.test('DATABASE_URL is an address of PostgreSQL, and a wrong one is not shown w
     t.match(sentence, /^DATABASE_URL is ".*": expected .*postgres/)
     t.notMatch(sentence, /hunt/)
     t.strictSame(others, [])
+  }
+})
+
+t.test('CLOUDEVENTS_SOURCE is a URI or a part of one', async (t) => {
+  for (const source of ['/a', 'https://events.example.com/users?x=%20#y', 'urn:store:1', 'a'.repeat(500)]) {
+    t.equal(loadConfig({ CLOUDEVENTS_SOURCE: source }).CLOUDEVENTS_SOURCE, source)
+  }
+  for (const source of ['two words', '/ä', '"', '<a>', 'a\n', 'a'.repeat(501)]) {
+    t.match(
+      refusal({ CLOUDEVENTS_SOURCE: source }),
+      [/^CLOUDEVENTS_SOURCE is ".*": expected string to match /s],
+      source
+    )
   }
 })
 

@@ -57,9 +57,9 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   db: { values: ['db'], types: ['domain'] },
   store: { values: ['store', 'db', 'domain'] },
   // A service that needs another one is given it. What a failure of the database means is said in one place.
-  // Walking the log is a function, no service.
+  // Functions that are no services: walking the log, and what the workers of a subscription share.
   services: {
-    values: ['store', 'domain', 'db/pg-error.ts', 'services/log-reader.ts'],
+    values: ['store', 'domain', 'db/pg-error.ts', 'services/log-reader.ts', 'services/sender.ts'],
     types: ['services', 'db', 'observe']
   },
   observe: { values: ['observe', 'domain'] },
@@ -69,11 +69,13 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'config.ts': { values: [] },
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'observe'] },
+  'delivery.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'compose.ts': {
     values: [
       'app.ts',
       'background.ts',
       'config.ts',
+      'delivery.ts',
       'loop.ts',
       'domain',
       'db',
@@ -95,6 +97,10 @@ const allowances = new Map([
     'edge/redis-cache.ts > domain/snapshot.ts',
     'what comes out of a cache is checked by the rule that checks snapshots'
   ],
+  ['edge/open-sink.ts > domain/webhook-url.ts', 'a URL is refused by the rule that refuses a connection'],
+  ['edge/webhook-client.ts > domain/webhook-url.ts', 'a connection is refused by the rule that refuses a URL'],
+  ['edge/webhook-signature.ts > domain/subscription.ts', 'a key is read as it is written'],
+  ['edge/webhook-sink.ts > domain/cloud-event.ts', 'what an event looks like outside is one function'],
   ['http/routes/events.ts > services/events.ts', 'the limits of the route are those of the service'],
   ['http/routes/replay.ts > services/diff.ts', 'a service that is one function over another needs no building']
 ])
@@ -103,7 +109,7 @@ const allowances = new Map([
 const technologies: [RegExp, string[]][] = [
   [/^postgres$/, ['db']],
   [/^drizzle-orm/, ['db', 'store']],
-  [/^redis$/, ['edge']],
+  [/^(redis|undici)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
   [/^pino$/, ['main.ts', 'cli']]
@@ -143,6 +149,7 @@ t.test(
       'ajv-formats',
       'ajv/dist/2020.js',
       'fast-json-patch',
+      'ipaddr.js',
       'node:crypto',
       'node:net',
       're2js'

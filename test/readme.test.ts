@@ -84,6 +84,7 @@ function metricRows(): string[] {
     register,
     topAggregates: 1,
     topTenants: 1,
+    subscriptionGauges: async () => [],
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

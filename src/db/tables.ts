@@ -21,6 +21,7 @@ import {
 import type { EventTypeDefinition } from '../domain/custom-type.js'
 import type { JsonObject } from '../domain/event.js'
 import type { SnapshotMetadata } from '../domain/snapshot.js'
+import type { SubscriptionDefinition } from '../domain/subscription.js'
 import type { User } from '../domain/user.js'
 
 /** jsonb that is parsed exactly once: the client hands it over as text in both directions. */
@@ -171,5 +172,71 @@ export const eventTypes = pgTable(
     unique('event_types_version_key').on(table.eventType, table.version, table.tenantId).nullsNotDistinct(),
     check('event_types_version_check', sql`${table.version} > 0`),
     check('event_types_definition_check', sql`jsonb_typeof(${table.definition}) = 'object'`)
+  ]
+)
+
+/** Followers of the log that deliver events to other systems. */
+export const subscriptions = pgTable(
+  'subscriptions',
+  {
+    id: uuid().notNull(),
+    /** whose events it delivers; null: every tenant's */
+    tenantId: uuid(),
+    name: varchar({ length: 100 }).notNull(),
+    definition: json<SubscriptionDefinition>('definition').notNull(),
+    /** new, active, paused, failing, stopped */
+    state: varchar({ length: 10 }).notNull().default('new'),
+    /** why it is failing or stopped */
+    lastError: text(),
+    /** when the state became what it is */
+    stateSince: instant('stateSince').notNull().default(sql`date_trunc('milliseconds', now())`),
+    createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`)
+  },
+  (table) => [
+    primaryKey({ name: 'subscriptions_pkey', columns: [table.id] }),
+    unique('subscriptions_name_key').on(table.name, table.tenantId).nullsNotDistinct(),
+    check('subscriptions_state_check', sql`${table.state} IN ('new', 'active', 'paused', 'failing', 'stopped')`)
+  ]
+)
+
+/** How far each subscription got: everything up to here is delivered, or stands in event_outbox. */
+export const subscriptionCheckpoints = pgTable(
+  'subscription_checkpoints',
+  {
+    bucket: smallint().notNull(),
+    subscriptionId: uuid().notNull(),
+    position: bigint({ mode: 'number' }).notNull()
+  },
+  (table) => [primaryKey({ name: 'subscription_checkpoints_pkey', columns: [table.bucket, table.subscriptionId] })]
+)
+
+/** Events that a subscription has passed and still owes, or gave up: the event itself stays in the log alone. */
+export const eventOutbox = pgTable(
+  'event_outbox',
+  {
+    bucket: smallint().notNull(),
+    subscriptionId: uuid().notNull(),
+    position: bigint({ mode: 'number' }).notNull(),
+    aggregateId: uuid().notNull(),
+    version: integer().notNull(),
+    /** pending, dead (tried often enough), discarded (given up by an operator) */
+    status: varchar({ length: 10 }).notNull(),
+    attempts: integer().notNull(),
+    /** when it is tried next; null while it waits for an earlier event of its user, or is not tried at all */
+    nextAttemptAt: instant('nextAttemptAt'),
+    /** what the other system said last, or why it was discarded */
+    lastError: text(),
+    createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`)
+  },
+  (table) => [
+    primaryKey({
+      name: 'event_outbox_pkey',
+      columns: [table.bucket, table.subscriptionId, table.aggregateId, table.position]
+    }),
+    index('IDX_EVENT_OUTBOX_DUE')
+      .on(table.bucket, table.subscriptionId, table.nextAttemptAt)
+      .where(sql`"nextAttemptAt" IS NOT NULL`),
+    index('IDX_EVENT_OUTBOX_STATUS').on(table.subscriptionId, table.status, table.position),
+    check('event_outbox_status_check', sql`${table.status} IN ('pending', 'dead', 'discarded')`)
   ]
 )

@@ -35,6 +35,11 @@ export const builtInTypes: readonly EventType[] = [
 export const CREATED = userCreated.name
 export const DELETED = userDeleted.name
 
+const BUILT_IN = new Set(builtInTypes.map(({ name }) => name))
+
+/** What metrics call a type: the names that clients register have no bound. */
+export const labelOf = (eventType: string): string => (BUILT_IN.has(eventType) ? eventType : '_registered')
+
 /** An event that another instance may know how to read: its type or version is not in the catalog. */
 export class UnknownRules extends Error {
   override name = 'UnknownRules'

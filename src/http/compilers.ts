@@ -1,6 +1,7 @@
 /** How Fastify turns the schemas of routes into code: what checks a request, and what writes an answer. */
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import { SerializerSelector as SerializerCompiler, type SerializerFactory } from '@fastify/fast-json-stringify-compiler'
+import dependentRequired from 'ajv/dist/vocabularies/validation/dependentRequired.js'
 
 /** A body must have the right types; in a URL or header everything is text, so there numbers and lists are read from it. */
 export const buildValidator: BuildCompilerFromPool = (schemas) => {
@@ -9,7 +10,10 @@ export const buildValidator: BuildCompilerFromPool = (schemas) => {
   const common = {
     removeAdditional: false,
     allErrors: false,
-    validateSchema: false
+    discriminator: true,
+    validateSchema: false,
+    // The contract is written in JSON Schema 2020-12 (OpenAPI 3.1), while Fastify's Ajv knows the keywords of draft 7.
+    keywords: [dependentRequired.default]
   }
   const strict = compile(schemas, { customOptions: { ...common, coerceTypes: false } })
   const coercing = compile(schemas, { customOptions: { ...common, coerceTypes: 'array' } })

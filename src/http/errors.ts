@@ -32,8 +32,10 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   VALIDATION_FAILED: { status: 400, title: 'The request does not fit the contract' },
   NO_STATE_YET: { status: 404, title: 'The user had no events yet' },
   EVENT_TYPE_NOT_FOUND: { status: 404, title: 'There is no such event type' },
+  OWED_EVENT_NOT_FOUND: { status: 404, title: 'The subscription does not owe this event' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
   SNAPSHOT_NOT_FOUND: { status: 404, title: 'There is no such snapshot' },
+  SUBSCRIPTION_NOT_FOUND: { status: 404, title: 'There is no such subscription' },
   USER_NOT_FOUND: { status: 404, title: 'There is no such user' },
   VERSION_NOT_FOUND: { status: 404, title: 'The user has not come to this version' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not know this method' },
@@ -43,6 +45,8 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   EVENT_TYPE_RESERVED: { status: 409, title: 'The name of the event type is taken' },
   EVENT_TYPE_VERSION_GAP: { status: 409, title: 'Versions of an event type follow each other' },
   EVENT_TYPES_FULL: { status: 409, title: 'There is no room for more event types' },
+  SUBSCRIPTION_EXISTS: { status: 409, title: 'There is a subscription of this name' },
+  SUBSCRIPTIONS_FULL: { status: 409, title: 'There is no room for more subscriptions' },
   USER_ID_TAKEN: { status: 409, title: 'The user id cannot be used' },
   VERSION_CONFLICT: { status: 409, title: 'The user is at another version' },
   CURSOR_INVALID: { status: 410, title: 'The cursor does not fit the log' },
@@ -55,6 +59,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   INVALID_EFFECT: { status: 422, title: 'The effect of an event type is not valid' },
   INVALID_EVENT_SCHEMA: { status: 422, title: 'The schema of an event type is not valid' },
   INVALID_UPCAST: { status: 422, title: 'The upcast of an event type is not valid' },
+  SUBSCRIPTION_INVALID: { status: 422, title: 'The subscription cannot be what is asked for' },
   UNKNOWN_EVENT_TYPE: { status: 422, title: 'The event type is not known' },
   UNKNOWN_SCHEMA_VERSION: { status: 422, title: 'The event type has no such schema version' },
   UNSAFE_JSON: { status: 422, title: 'The JSON could not be kept unchanged' },
@@ -150,6 +155,13 @@ function fromFastify(err: FastifyError): Failure | null {
     const part = err.validationContext ?? 'body'
     const issues = err.validation.map((issue): Issue => {
       const name = String(issue.params.missingProperty ?? issue.params.additionalProperty ?? '')
+      // The library speaks of the schema here, which the client does not see.
+      const { tag, tagValue } = issue.params as { tag?: string; tagValue?: unknown }
+      if (tag)
+        return {
+          pointer: `${issue.instancePath}/${tag}`,
+          reason: `found ${JSON.stringify(tagValue) ?? 'nothing'}, expected a ${tag} that the contract names`
+        }
       return { pointer: `${issue.instancePath}${name && `/${name}`}`, reason: issue.message ?? 'not valid' }
     })
     const [first = { pointer: '', reason: 'not valid' }] = issues

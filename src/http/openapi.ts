@@ -31,6 +31,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'event types', description: 'register your own, and see what there is' },
         { name: 'state', description: 'replay and time travel' },
         { name: 'snapshots', description: 'stored states that save replaying' },
+        { name: 'subscriptions', description: 'deliver events to other systems' },
         { name: 'stats', description: 'numbers about the store' },
         { name: 'operations', description: 'health' }
       ]

@@ -18,7 +18,7 @@ export const text = (options: { minLength?: number; maxLength: number; descripti
 
 export const version = (description: string) => Type.Integer({ minimum: 1, maximum: 2_147_483_647, description })
 export const instant = (description: string) => Type.String({ format: 'date-time', description })
-const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const openObject = (description: string, ...examples: object[]) =>
   Type.Object({}, { additionalProperties: true, description, ...(examples.length > 0 && { examples }) })
 

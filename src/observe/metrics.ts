@@ -1,6 +1,6 @@
 /**
- * Every metric of our own, each declared once: name, labels, unit. Services get small recording functions and never
- * see the metrics library.
+ * Every metric of our own, each declared once: name, labels, unit; those that are asked for their values when scraped are in
+ * gauges.ts. Services get small recording functions and never see the metrics library.
  *
  * The number of series is bounded whatever clients send: labels whose values have no bound go through top-labels.ts,
  * whose counts are written into the library's counters only when scraped, which keeps them cheap to record and their
@@ -8,28 +8,12 @@
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { DEFAULT_TENANT } from '../domain/event.js'
+import { declareGauges, type GaugeOptions } from './gauges.js'
 import { createTopLabels, otherLabel, type TopLabels } from './top-labels.js'
 
-/** What the store knows about itself, all from one consistent read; `largestUsers` are the largest first. */
-export type StoreGauges = {
-  totalEvents: number
-  largestUsers: { aggregateId: string; events: number }[]
-  snapshots: number
-  storageBytes: number
-}
-
-export type MetricsOptions = {
-  register: Registry
-  /** How many users are shown by id; the rest is `_other`. */
-  topAggregates: number
+export type MetricsOptions = GaugeOptions & {
   /** How many tenants are shown by id; the rest is `_other`. */
   topTenants: number
-  /** Called at most once at a time, when scraped. */
-  storeGauges: () => Promise<StoreGauges>
-  /** How long a scrape waits for `storeGauges` before it shows the last values instead. */
-  storeGaugesTimeoutMs?: number
-  /** Told when `storeGauges` fails or is late; must not throw. */
-  onError: (err: unknown) => void
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -38,15 +22,6 @@ export type Metrics = ReturnType<typeof createMetrics>
 export const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 const snapshotReasons = new Set(['manual', 'threshold'])
-
-const eventCountRanges: [max: number, label: string][] = [
-  [10, '0-10'],
-  [50, '11-50'],
-  [100, '51-100'],
-  [500, '101-500'],
-  [1000, '501-1000'],
-  [Number.POSITIVE_INFINITY, '1001+']
-]
 
 /** Declares all metrics in `register`, which must not hold any of them yet, and returns the recording functions. */
 export function createMetrics(options: MetricsOptions) {
@@ -57,7 +32,8 @@ export function createMetrics(options: MetricsOptions) {
   const durations = declareHistograms(register)
   const { cacheReads, evictions, trouble } = declareCacheCounters(register)
   const feed = declareFeedMetrics(register)
-  declareStoreGauges(options)
+  declareGauges(options)
+  const { deliveries, redeliveries } = declareDeliveryCounters(register)
 
   return {
     /** Counts events stored by one append; `eventTypes` has one element per event. */
@@ -89,6 +65,16 @@ export function createMetrics(options: MetricsOptions) {
     /** Records how long one handler took for one event, or for a batch of them (`_batch`). */
     handled(handlerName: string, eventType: string, seconds: number): void {
       durations.handler.observe({ handler_name: handlerName, event_type: eventType }, seconds)
+    },
+
+    /** Counts events that a subscription tried to deliver. */
+    delivered(subscription: string, outcome: string, events = 1): void {
+      deliveries.inc({ subscription, outcome }, events)
+    },
+
+    /** Counts owed events that a subscription sent once more. */
+    retried(subscription: string, events: number): void {
+      redeliveries.inc({ subscription }, events)
     },
 
     /** Counts one snapshot made and records how long it took; a reason we do not know is shown as `_other`. */
@@ -191,36 +177,6 @@ function declareCounters(register: Registry, eventsByTenant: TopLabels, conflict
   return { replays, snapshots, ignored }
 }
 
-function declareCacheCounters(register: Registry) {
-  const registers = [register]
-  // Counted on every read of a state: plain numbers, written into the counter when scraped.
-  const cacheReads = { process: { hit: 0, miss: 0 }, shared: { hit: 0, miss: 0 } }
-  new Counter({
-    name: 'event_cache_requests_total',
-    help: 'Looks into the caches of states since this process started, by tier (process or shared) and result.',
-    labelNames: ['tier', 'result'],
-    registers,
-    collect() {
-      this.reset()
-      for (const [tier, results] of Object.entries(cacheReads)) {
-        for (const [result, count] of Object.entries(results)) this.inc({ tier, result }, count)
-      }
-    }
-  })
-  const evictions = new Counter({
-    name: 'event_cache_evictions_total',
-    help: 'States that the cache of this process let go for want of room since it started.',
-    registers
-  })
-  const trouble = new Counter({
-    name: 'event_cache_trouble_total',
-    help: 'Shared cache since this process started: values that could not be trusted (poisoned), commands that failed or were late (failed).',
-    labelNames: ['kind'],
-    registers
-  })
-  return { cacheReads, evictions, trouble }
-}
-
 function declareHistograms(register: Registry) {
   const common = { registers: [register], buckets: durationBuckets }
   return {
@@ -267,6 +223,36 @@ function declareHistograms(register: Registry) {
   }
 }
 
+function declareCacheCounters(register: Registry) {
+  const registers = [register]
+  // Counted on every read of a state: plain numbers, written into the counter when scraped.
+  const cacheReads = { process: { hit: 0, miss: 0 }, shared: { hit: 0, miss: 0 } }
+  new Counter({
+    name: 'event_cache_requests_total',
+    help: 'Looks into the caches of states since this process started, by tier (process or shared) and result.',
+    labelNames: ['tier', 'result'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [tier, results] of Object.entries(cacheReads)) {
+        for (const [result, count] of Object.entries(results)) this.inc({ tier, result }, count)
+      }
+    }
+  })
+  const evictions = new Counter({
+    name: 'event_cache_evictions_total',
+    help: 'States that the cache of this process let go for want of room since it started.',
+    registers
+  })
+  const trouble = new Counter({
+    name: 'event_cache_trouble_total',
+    help: 'Shared cache since this process started: values that could not be trusted (poisoned), commands that failed or were late (failed).',
+    labelNames: ['kind'],
+    registers
+  })
+  return { cacheReads, evictions, trouble }
+}
+
 function declareFeedMetrics(register: Registry) {
   const registers = [register]
   return {
@@ -288,64 +274,32 @@ function declareFeedMetrics(register: Registry) {
   }
 }
 
-/** All three gauges wait for the same refresh: the library asks each of them at once, and may do so for many scrapes. */
-function declareStoreGauges(options: MetricsOptions): void {
-  const { register, topAggregates, storeGauges, storeGaugesTimeoutMs = 2_000, onError } = options
-  const common = { registers: [register], collect: () => refresh() }
-  const eventsByUser = new Gauge({
-    name: 'event_store_events_by_aggregate',
-    help: 'Events in the store, by user.',
-    labelNames: ['aggregate_id'],
-    ...common
+function declareDeliveryCounters(register: Registry) {
+  const registers = [register]
+  const deliveries = new Counter({
+    name: 'event_deliveries_total',
+    help: 'Events handed to the sinks of subscriptions since this process started, by outcome: delivered, failed, unavailable, gone, held (not sent, an earlier one of its user failed).',
+    labelNames: ['subscription', 'outcome'],
+    registers
   })
-  const snapshots = new Gauge({ name: 'event_snapshots_total', help: 'Snapshots in the store.', ...common })
-  const storage = new Gauge({
-    name: 'event_store_size_estimate_bytes',
-    help: 'Estimated size of the store, in bytes.',
-    ...common
+  const redeliveries = new Counter({
+    name: 'event_delivery_retries_total',
+    help: 'Owed events handed to the sinks of subscriptions once more since this process started.',
+    labelNames: ['subscription'],
+    registers
   })
-  // The library starts a gauge without labels at 0; an absent one does not claim that the store is empty.
-  snapshots.remove()
-  storage.remove()
-
-  // A call that is late goes on, and the next scrape waits for it instead of starting another one on a slow store.
-  const load = sharedWhileRunning(async () => show(await storeGauges()))
-  const refresh = sharedWhileRunning(() => withinMs(load(), storeGaugesTimeoutMs).catch(onError))
-
-  function show({ totalEvents, largestUsers, snapshots: snapshotCount, storageBytes }: StoreGauges): void {
-    const shown = largestUsers.slice(0, topAggregates)
-    eventsByUser.reset()
-    for (const { aggregateId, events } of shown) eventsByUser.set({ aggregate_id: aggregateId }, events)
-    const shownEvents = shown.reduce((sum, { events }) => sum + events, 0)
-    eventsByUser.set({ aggregate_id: otherLabel }, totalEvents - shownEvents)
-    snapshots.set(snapshotCount)
-    storage.set(storageBytes)
-  }
+  return { deliveries, redeliveries }
 }
+
+const eventCountRanges: [max: number, label: string][] = [
+  [10, '0-10'],
+  [50, '11-50'],
+  [100, '51-100'],
+  [500, '101-500'],
+  [1000, '501-1000'],
+  [Number.POSITIVE_INFINITY, '1001+']
+]
 
 function eventCountRange(eventCount: number): string {
   return eventCountRanges.find(([max]) => eventCount <= max)![1]
-}
-
-/** Calls made while one is running get the promise of that one. */
-function sharedWhileRunning(run: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined
-  return () => {
-    running ??= run().finally(() => {
-      running = undefined
-    })
-    return running
-  }
-}
-
-async function withinMs(work: Promise<void>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the store's gauges were not ready within ${limitMs} ms`)), limitMs)
-  })
-  try {
-    await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
-import { builtInTypes, type Catalog, CREATED, DELETED } from '../domain/catalog.js'
+import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
 import { decodeCursor, encodeCursor } from '../domain/cursor.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
@@ -157,10 +157,6 @@ export function createEventService(parts: {
     }
   }
 }
-
-/** What metrics call a type: the names that clients register have no bound. */
-const labelOf = (eventType: string): string => (BUILT_IN.has(eventType) ? eventType : '_registered')
-const BUILT_IN = new Set(builtInTypes.map(({ name }) => name))
 
 /** Namespace of ids made from an Idempotency-Key; any fixed UUID would do. */
 const IDEMPOTENCY_NAMESPACE = '6f0c3d5e-5a0f-4d0e-9b0a-0d6f5b1c9a11'

@@ -164,13 +164,16 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
   const valid: Record<string, object> = {
     '/users/{userId}/events': { events: [userCreated()] },
     '/admin/users/{userId}/snapshots/cleanup': { retain: 1 },
+    '/admin/subscriptions': { name: 'crm', sink: { kind: 'webhook', url: 'https://crm.example.com/' } },
+    '/admin/subscriptions/{name}/reset': { start: 'now' },
+    '/admin/subscriptions/{name}/outbox/discard': { reason: 'test account' },
     '/event-types/{type}/versions/{version}': { schema: { type: 'object' }, effect: { kind: 'none' } }
   }
   let operations = 0
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { tags }] of Object.entries(methods)) {
       if (tags?.includes('operations')) continue
-      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
+      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
       const answer = await ask({
         method: method.toUpperCase() as 'GET',
         url,

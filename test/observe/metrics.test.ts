@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { Registry } from 'prom-client'
 import t from 'tap'
 import { DEFAULT_TENANT } from '../../src/domain/event.js'
-import { createMetrics, type MetricsOptions, type StoreGauges } from '../../src/observe/metrics.js'
+import type { StoreGauges } from '../../src/observe/gauges.js'
+import { createMetrics, type MetricsOptions } from '../../src/observe/metrics.js'
 
 type Sample = { name: string; labels: Record<string, string>; value: number }
 
@@ -16,6 +17,9 @@ function setUp(options: Partial<MetricsOptions> = {}) {
     topAggregates: 20,
     topTenants: 100,
     storeGauges: async () => emptyStore,
+    subscriptionGauges: async () => [
+      { subscription: 'crm', lagEvents: 7, lagSeconds: 1.5, pending: 3, dead: 2, blockedUsers: 1 }
+    ],
     onError: (err) => errors.push(err),
     ...options
   })
@@ -55,6 +59,8 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.cacheTrouble('failed')
   metrics.appendBatch({ requests: 3, seconds: 0.001 })
   metrics.appendWaited(0.001)
+  metrics.delivered('crm', 'delivered')
+  metrics.retried('crm', 2)
   metrics.feedStreams(1)
   metrics.feedStreamed(3)
   metrics.feedPolled()
@@ -66,6 +72,13 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_replay_requests_total: ['counter', ['success', 'use_snapshot']],
     event_snapshots_created_total: ['counter', ['reason']],
     event_snapshots_ignored_total: ['counter', ['reason']],
+    event_deliveries_total: ['counter', ['outcome', 'subscription']],
+    event_delivery_retries_total: ['counter', ['subscription']],
+    event_subscription_lag_events: ['gauge', ['subscription']],
+    event_subscription_lag_seconds: ['gauge', ['subscription']],
+    event_outbox_pending: ['gauge', ['subscription']],
+    event_outbox_dead_letters: ['gauge', ['subscription']],
+    event_outbox_blocked_users: ['gauge', ['subscription']],
     event_cache_requests_total: ['counter', ['result', 'tier']],
     event_cache_evictions_total: ['counter', []],
     event_cache_trouble_total: ['counter', ['kind']],

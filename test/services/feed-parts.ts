@@ -23,6 +23,7 @@ export async function testFeed(
     register: new Registry(),
     topAggregates: 1,
     topTenants: 1,
+    subscriptionGauges: async () => [],
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

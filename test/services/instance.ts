@@ -25,6 +25,7 @@ export function instance(
     register: new Registry(),
     topAggregates: 1,
     topTenants: 1,
+    subscriptionGauges: async () => [],
     storeGauges: () => selectStoreGauges(db, 1, 1),
     onError: () => {}
   })

@@ -54,6 +54,7 @@ export async function testParts(
     register,
     topAggregates: 10,
     topTenants: 10,
+    subscriptionGauges: async () => [],
     storeGauges: () => selectStoreGauges(db, buckets, 10),
     onError: (err) => t.fail('the store answers', { err })
   })

@@ -1,0 +1,128 @@
+/**
+ * Runs the subscriptions of an instance: for each that is neither paused nor stopped two loops, one that relays and one that sends
+ * again what is owed. Every instance starts all of them; the leases of the workers decide which one does it (DESIGN D6). The table is
+ * looked at once a second, so that what an operator does on one instance is heard by all.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Db } from './db/client.js'
+import type { Sink } from './domain/sink.js'
+import type { SinkConfig } from './domain/subscription.js'
+import { type Loop, startLoop } from './loop.js'
+import type { Metrics } from './observe/metrics.js'
+import type { EventTypeService } from './services/event-types.js'
+import { createRelay } from './services/relay.js'
+import { createRetrier } from './services/retrier.js'
+import { createSender, isRunning } from './services/sender.js'
+import { labelOfSubscription } from './services/subscriptions.js'
+import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import { relayWorker, retryWorker, type Subscription, selectSubscriptions } from './store/subscriptions.js'
+
+export type Delivery = {
+  start(): void
+  /** Something was appended: subscriptions need not wait for their interval. */
+  wake(): void
+  /** A subscription was changed here: looks at the table now. */
+  changed(): void
+  /** Ends the running steps, gives the leases up and closes the sinks. */
+  stop(): Promise<void>
+}
+
+/** How often the table of subscriptions is looked at, ms. */
+const LOOK_MS = 1000
+/** How often a subscription looks for new events of other instances, or owed events that are due, ms. */
+const FOLLOW_MS = 500
+/** Shortest wait after a step that found no more to do, ms. */
+const GAP_MS = 20
+
+type Running = { subscription: Subscription; loops: Loop[]; stop(): Promise<void> }
+
+export function createDelivery(parts: {
+  db: Db
+  metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
+  eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
+  buckets: number
+  openSink: (config: SinkConfig) => Promise<Sink>
+  onError: (err: unknown) => void
+  /** told when a subscription can deliver nothing any more; must not throw */
+  onTrouble: (subscription: string, reason: string) => void
+}): Delivery {
+  const { db, metrics, eventTypes, buckets, openSink, onError, onTrouble } = parts
+  const holder = randomUUID()
+  const running = new Map<string, Running>()
+  let looking: Loop | null = null
+
+  function run(subscription: Subscription): Running {
+    const label = labelOfSubscription(subscription)
+    let sink: Promise<Sink> | null = null
+    const openOnce = (): Promise<Sink> => {
+      sink ??= openSink(subscription.definition.sink).catch((err) => {
+        sink = null
+        throw err
+      })
+      return sink
+    }
+    const sender = createSender({
+      db,
+      subscription,
+      label,
+      sink: openOnce,
+      eventTypes,
+      metrics,
+      onTrouble: (reason) => onTrouble(label, reason)
+    })
+    const workers: Worker[] = []
+    function loop(name: string, step: WorkerStep): Loop {
+      // Events are measured one by one where they are sent.
+      const worker = createWorker({ db, metrics: { handled: () => {} }, name, bucket: 0, holder, step })
+      workers.push(worker)
+      return startLoop({ once: (signal) => worker.once(signal), intervalMs: FOLLOW_MS, gapMs: GAP_MS, onError })
+    }
+    const loops = [
+      loop(relayWorker(subscription.id), createRelay({ db, sender })),
+      loop(retryWorker(subscription.id), createRetrier({ db, sender, buckets }))
+    ]
+    return {
+      subscription,
+      loops,
+      async stop() {
+        await Promise.all(loops.map((each) => each.stop()))
+        await Promise.allSettled(workers.map((worker) => worker.release()))
+        await sink?.then((open) => open.close()).catch(onError)
+      }
+    }
+  }
+
+  async function look(): Promise<'idle'> {
+    const found = new Map((await selectSubscriptions(db)).map((each) => [each.id, each]))
+    for (const [id, entry] of running) {
+      const now = found.get(id)
+      if (now && isRunning(now)) Object.assign(entry.subscription, now)
+      else {
+        running.delete(id)
+        await entry.stop()
+      }
+    }
+    for (const [id, subscription] of found) {
+      if (isRunning(subscription) && !running.has(id)) running.set(id, run(subscription))
+    }
+    return 'idle'
+  }
+
+  return {
+    start() {
+      looking = startLoop({ once: look, intervalMs: LOOK_MS, gapMs: GAP_MS, onError })
+    },
+    wake() {
+      for (const { loops } of running.values()) loops[0]!.wake()
+    },
+    changed() {
+      looking?.wake()
+      for (const { loops } of running.values()) for (const loop of loops) loop.wake()
+    },
+    async stop() {
+      await looking?.stop()
+      await Promise.all([...running.values()].map((entry) => entry.stop()))
+      running.clear()
+    }
+  }
+}

@@ -1,0 +1,28 @@
+/** What delivers events to another system, and what it says of each. */
+import type { StoredEvent } from './event.js'
+
+export type Outcome =
+  /** the system has it for good, as far as it can say */
+  | { kind: 'delivered' }
+  /** the system refused this event; others may be taken */
+  | { kind: 'failed'; reason: string; retryAfterMs?: number }
+  /** the system could not be reached or takes nothing now: says nothing about the event, which may have arrived */
+  | { kind: 'unavailable'; reason: string; retryAfterMs?: number }
+  /** the receiver wants no more events, ever */
+  | { kind: 'gone'; reason: string }
+  /** not sent, because an earlier event of the same user was not delivered */
+  | { kind: 'held' }
+
+/**
+ * Delivers at least once and, per user, in order: an event is sent only after the one of the same user before it was
+ * acknowledged, or together with it in one indivisible message. Made for one subscription; keeps its connection.
+ */
+export type Sink = {
+  /**
+   * Sends `batch` (by position, upcast to the newest versions) and returns an outcome for each, in the same order, after at
+   * most some seconds. Never throws for what the other system does. After `signal` no further event is sent.
+   */
+  publish(batch: readonly StoredEvent[], signal: AbortSignal): Promise<Outcome[]>
+  /** Gives the connection up. Can be called once. */
+  close(): Promise<void>
+}

@@ -1,0 +1,137 @@
+/**
+ * The gauges that ask for their values when scraped: how much is in the store, and where the subscriptions stand.
+ *
+ * Each set is asked for once however many gauges and scrapes want it, and a scrape never waits long: when the answer is late or
+ * fails, it shows the values before.
+ */
+import { Gauge, type Registry } from 'prom-client'
+import { otherLabel } from './top-labels.js'
+
+/** What the store knows about itself, all from one consistent read; `largestUsers` are the largest first. */
+export type StoreGauges = {
+  totalEvents: number
+  largestUsers: { aggregateId: string; events: number }[]
+  snapshots: number
+  storageBytes: number
+}
+
+/** Where a subscription stands; `subscription` is what metrics call it. */
+export type SubscriptionGauges = {
+  subscription: string
+  lagEvents: number
+  lagSeconds: number
+  pending: number
+  dead: number
+  blockedUsers: number
+}
+
+export type GaugeOptions = {
+  register: Registry
+  /** How many users are shown by id; the rest is `_other`. */
+  topAggregates: number
+  /** Called at most once at a time, when scraped. */
+  storeGauges: () => Promise<StoreGauges>
+  /** Where all subscriptions stand; called like `storeGauges`. */
+  subscriptionGauges: () => Promise<SubscriptionGauges[]>
+  /** How long a scrape waits for either before it shows the last values instead. */
+  storeGaugesTimeoutMs?: number
+  /** Told when one of them fails or is late; must not throw. */
+  onError: (err: unknown) => void
+}
+
+/** Declares the gauges in `register`, which must not hold any of them yet. */
+export function declareGauges(options: GaugeOptions): void {
+  declareStoreGauges(options)
+  declareSubscriptionGauges(options)
+}
+
+function declareStoreGauges(options: GaugeOptions): void {
+  const { register, topAggregates, storeGauges } = options
+  const refresh = createRefresh(async () => show(await storeGauges()), options)
+  const common = { registers: [register], collect: refresh }
+  const eventsByUser = new Gauge({
+    name: 'event_store_events_by_aggregate',
+    help: 'Events in the store, by user.',
+    labelNames: ['aggregate_id'],
+    ...common
+  })
+  const snapshots = new Gauge({ name: 'event_snapshots_total', help: 'Snapshots in the store.', ...common })
+  const storage = new Gauge({
+    name: 'event_store_size_estimate_bytes',
+    help: 'Estimated size of the store, in bytes.',
+    ...common
+  })
+  // The library starts a gauge without labels at 0; an absent one does not claim that the store is empty.
+  snapshots.remove()
+  storage.remove()
+
+  function show({ totalEvents, largestUsers, snapshots: snapshotCount, storageBytes }: StoreGauges): void {
+    const shown = largestUsers.slice(0, topAggregates)
+    eventsByUser.reset()
+    for (const { aggregateId, events } of shown) eventsByUser.set({ aggregate_id: aggregateId }, events)
+    const shownEvents = shown.reduce((sum, { events }) => sum + events, 0)
+    eventsByUser.set({ aggregate_id: otherLabel }, totalEvents - shownEvents)
+    snapshots.set(snapshotCount)
+    storage.set(storageBytes)
+  }
+}
+
+function declareSubscriptionGauges(options: GaugeOptions): void {
+  const { register, subscriptionGauges } = options
+  const refresh = createRefresh(async () => show(await subscriptionGauges()), options)
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name, help, labelNames: ['subscription'], registers: [register], collect: refresh })
+  const gauges = {
+    lagEvents: gauge('event_subscription_lag_events', 'Events of the log that a subscription has not passed yet.'),
+    lagSeconds: gauge(
+      'event_subscription_lag_seconds',
+      'Age of the oldest event that a subscription has not passed yet, in seconds.'
+    ),
+    pending: gauge('event_outbox_pending', 'Events that a subscription passed and will try again.'),
+    dead: gauge('event_outbox_dead_letters', 'Events that a subscription gave up after the last try.'),
+    blockedUsers: gauge('event_outbox_blocked_users', 'Users of whom a subscription owes an event.')
+  }
+
+  function show(found: SubscriptionGauges[]): void {
+    for (const [name, each] of Object.entries(gauges) as [keyof typeof gauges, Gauge][]) {
+      each.reset()
+      for (const numbers of found) each.set({ subscription: numbers.subscription }, numbers[name])
+    }
+  }
+}
+
+/**
+ * What the gauges of one set do when scraped: wait for the same `load`, since the library asks each of them at once, and may do
+ * so for many scrapes.
+ */
+function createRefresh(
+  load: () => Promise<void>,
+  { storeGaugesTimeoutMs = 2_000, onError }: GaugeOptions
+): () => Promise<void> {
+  // A call that is late goes on, and the next scrape waits for it instead of starting another one on a slow store.
+  const loadOnce = sharedWhileRunning(load)
+  return sharedWhileRunning(() => withinMs(loadOnce(), storeGaugesTimeoutMs).catch(onError))
+}
+
+/** Calls made while one is running get the promise of that one. */
+function sharedWhileRunning(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= run().finally(() => {
+      running = undefined
+    })
+    return running
+  }
+}
+
+async function withinMs(work: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the store's gauges were not ready within ${limitMs} ms`)), limitMs)
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,132 @@
+/** Hands events to the sink of one subscription, for its relay and its retrier, and says in the table how that goes. */
+import type { Db } from '../db/client.js'
+import { labelOf } from '../domain/catalog.js'
+import type { StoredEvent } from '../domain/event.js'
+import type { Outcome, Sink } from '../domain/sink.js'
+import { delayAfter } from '../domain/subscription.js'
+import type { Metrics } from '../observe/metrics.js'
+import { reportState, type Subscription } from '../store/subscriptions.js'
+import type { EventTypeService } from './event-types.js'
+
+/** Under which lease a step of a worker writes, and until when (performance.now) it may send. */
+export type Step = {
+  worker: string
+  epoch: number
+  sendUntil: number
+  signal: AbortSignal
+  /** whether the events were passed before and are owed */
+  again: boolean
+}
+
+export type Sent = { event: StoredEvent; outcome: Outcome }
+
+/** A step sends nothing later than this after its start, ms: well within its lease, also in a process that was frozen. */
+export const SENDING_MS = 4500
+
+export type Sender = ReturnType<typeof createSender>
+
+export function createSender(parts: {
+  db: Db
+  /** its state is kept up to date by whoever looks at the table, and here */
+  subscription: Subscription
+  /** what metrics call the subscription */
+  label: string
+  /** opens the sink when it is first needed */
+  sink: () => Promise<Sink>
+  eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
+  metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
+  /** told when deliveries begin to fail altogether, and when they stop for good; must not throw */
+  onTrouble: (reason: string) => void
+}) {
+  const { db, subscription, label, sink, eventTypes, metrics, onTrouble } = parts
+
+  const upcast = (event: StoredEvent): Sent => ({
+    event: eventTypes.of(event.tenantId).upcast(event),
+    outcome: { kind: 'held' }
+  })
+
+  /** Each event at the newest version of its type, not sent yet. One that cannot be read fails alone. */
+  async function read(events: readonly StoredEvent[]): Promise<Sent[]> {
+    try {
+      return await eventTypes.withTypes(async () => events.map(upcast))
+    } catch {
+      return events.map((event) => {
+        try {
+          return upcast(event)
+        } catch (err) {
+          return { event, outcome: { kind: 'failed', reason: `The event cannot be read: ${(err as Error).message}` } }
+        }
+      })
+    }
+  }
+
+  async function publish(events: StoredEvent[], signal: AbortSignal): Promise<Outcome[]> {
+    try {
+      const open = await sink()
+      return await open.publish(events, signal)
+    } catch (err) {
+      return events.map(() => ({ kind: 'unavailable', reason: (err as Error).message }))
+    }
+  }
+
+  function measure(sent: readonly Sent[], seconds: number, again: boolean): void {
+    const counts = new Map<string, number>()
+    for (const { event, outcome } of sent) {
+      counts.set(outcome.kind, (counts.get(outcome.kind) ?? 0) + 1)
+      if (outcome.kind === 'delivered') metrics.handled(label, labelOf(event.eventType), seconds)
+    }
+    for (const [kind, count] of counts) metrics.delivered(label, kind, count)
+    if (again) metrics.retried(label, sent.length - (counts.get('held') ?? 0))
+  }
+
+  return {
+    subscription,
+
+    /** Sends events, in the order of the log, and says what came of each; `cut` when there was no time for all of them. */
+    async send(events: readonly StoredEvent[], step: Step): Promise<{ sent: Sent[]; cut: boolean }> {
+      const sent = await read(events)
+      const broken = new Set<string>()
+      const open = sent.filter(({ event, outcome }) => {
+        if (outcome.kind === 'failed') broken.add(event.aggregateId)
+        return !broken.has(event.aggregateId)
+      })
+      const startedAt = performance.now()
+      const late = AbortSignal.timeout(Math.max(0, Math.round(step.sendUntil - startedAt)))
+      const signal = AbortSignal.any([step.signal, late])
+      if (open.length > 0) {
+        const outcomes = await publish(
+          open.map(({ event }) => event),
+          signal
+        )
+        for (const [i, each] of open.entries()) each.outcome = outcomes[i]!
+      }
+      measure(sent, (performance.now() - startedAt) / 1000, step.again)
+      return { sent, cut: signal.aborted }
+    },
+
+    /** Notes how it goes, when that is news. */
+    async report(step: Step, state: 'active' | 'failing' | 'stopped', reason: string | null): Promise<void> {
+      if (subscription.state === state && subscription.lastError === reason) return
+      const changed = subscription.state !== state
+      await reportState(db, subscription.id, { name: step.worker, epoch: step.epoch }, state, reason)
+      Object.assign(subscription, { state, lastError: reason })
+      if (changed && reason !== null) onTrouble(reason)
+    },
+
+    /** Wait before the next try after `attempts` of them, ms; no shorter than what the other system asked for. */
+    delay: (attempts: number, outcome: Outcome): number =>
+      Math.max(
+        'retryAfterMs' in outcome ? (outcome.retryAfterMs ?? 0) : 0,
+        delayAfter(subscription.definition.retry, attempts, Math.random())
+      )
+  }
+}
+
+/** Whether the subscription may deliver, as far as this instance knows. */
+export const isRunning = ({ state }: Pick<Subscription, 'state'>): boolean => state !== 'paused' && state !== 'stopped'
+
+/** What the functions of the outbox need to know of a subscription. */
+export const outboxPolicy = ({ definition }: Subscription): { wait: boolean; maxAttempts: number } => ({
+  wait: definition.deadLetters === 'wait',
+  maxAttempts: definition.retry.maxAttempts
+})

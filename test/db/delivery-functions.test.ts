@@ -1,0 +1,165 @@
+/** What the functions of 0004_delivery.sql keep true, whoever calls them and when. */
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import type { Db } from '../../src/db/client.js'
+import { recordRelay, type Settled, selectDue, selectOwed, settleOwed } from '../../src/store/outbox.js'
+import {
+  insertSubscription,
+  relayWorker,
+  resetSubscription,
+  retryWorker,
+  selectProgress,
+  selectSubscription
+} from '../../src/store/subscriptions.js'
+import { claimLease } from '../../src/store/workers.js'
+import { testDb } from '../support/db.js'
+
+const POLICY = { wait: true, maxAttempts: 3 }
+const USERS = { users: 100, perUser: 20 }
+const NAME = 'crm'
+
+/** A subscription, and the epochs under which its workers may write. */
+async function subscribed(db: Db) {
+  const id = randomUUID()
+  const definition = { sink: { kind: 'nats', subject: 'x' } } as never
+  const made = await insertSubscription(
+    db,
+    { id, tenantId: null, name: NAME, definition },
+    { start: 0, buckets: 1, max: 100 }
+  )
+  if (made !== 'created') throw new Error(made)
+  const holder = randomUUID()
+  const relay = (await claimLease(db, 0, relayWorker(id), holder, 60_000))!.epoch
+  const retry = (await claimLease(db, 0, retryWorker(id), holder, 60_000))!.epoch
+  return { id, relay, retry }
+}
+
+const owedOf = async (db: Db, id: string, status: 'pending' | 'dead') =>
+  await selectOwed(db, id, { status }, { after: { position: 0, bucket: 0 }, limit: 100 })
+const due = async (db: Db, id: string): Promise<number[]> =>
+  (await selectDue(db, 0, id, USERS)).map(({ position }) => position)
+const checkpoint = async (db: Db, id: string): Promise<number> => (await selectProgress(db, id))[0]!.position
+
+const failed = (position: number, user: string) => ({ position, user, version: position, error: 'refused', delayMs: 0 })
+const held = (position: number, user: string) => ({ position, user, version: position, error: null, delayMs: 0 })
+const delivered = (position: number, user: string): Settled => ({ position, user, error: null, delayMs: 0, counts: 1 })
+const refusedAgain = (position: number, user: string, counts: 0 | 1 = 1): Settled => ({
+  position,
+  user,
+  error: 'refused again',
+  delayMs: 0,
+  counts
+})
+
+async function setUp(t: Test) {
+  const { db, database } = await testDb(t)
+  const subscription = await subscribed(db)
+  const at = (position: number, epoch = subscription.relay) => ({
+    bucket: 0,
+    subscriptionId: subscription.id,
+    epoch,
+    position
+  })
+  const settle = (results: Settled[], policy = POLICY, epoch = subscription.retry) =>
+    settleOwed(db, { bucket: 0, subscriptionId: subscription.id, epoch }, results, policy)
+  return { db, database, ...subscription, at, settle }
+}
+
+t.test(
+  'a checkpoint moves forward only, under the epoch of the lease only, and together with what is owed',
+  async (t) => {
+    const { db, id, relay, at } = await setUp(t)
+    const user = randomUUID()
+    t.equal(await recordRelay(db, at(5), [failed(3, user)], POLICY), true)
+    t.equal(await checkpoint(db, id), 5)
+    for (const [title, position, epoch] of [
+      ['of a lease that passed on', 9, relay - 1],
+      ['of a lease that nobody has', 9, relay + 1],
+      ['that goes back', 4, relay]
+    ] as const) {
+      t.equal(await recordRelay(db, at(position, epoch), [failed(9, user)], POLICY), false, title)
+      t.equal(await checkpoint(db, id), 5, title)
+      t.strictSame(
+        (await owedOf(db, id, 'pending')).map(({ position }) => position),
+        [3],
+        title
+      )
+    }
+    t.equal(await recordRelay(db, at(5), [failed(3, user)], POLICY), true, 'repeated after an outcome unknown')
+    t.equal((await owedOf(db, id, 'pending')).length, 1)
+  }
+)
+
+t.test('of a user only the first owed event is due, and the next when that is delivered', async (t) => {
+  const { db, id, at, settle } = await setUp(t)
+  const [ada, bob] = [randomUUID(), randomUUID()]
+  await recordRelay(db, at(9), [failed(1, ada), held(2, ada), failed(3, bob), held(4, ada)], POLICY)
+  const waiting = (await owedOf(db, id, 'pending')).filter(({ nextAttemptAt }) => nextAttemptAt === null)
+  t.strictSame(
+    waiting.map(({ position }) => position),
+    [2, 4]
+  )
+  t.strictSame(await due(db, id), [1, 2, 3, 4], 'those behind are sent with it, in order')
+  t.equal(await settle([delivered(1, ada)]), true)
+  const [head] = await owedOf(db, id, 'pending')
+  t.match(head, { position: 2, attempts: 0 })
+  t.type(head!.nextAttemptAt, 'string')
+})
+
+t.test('an event that is noted as owed after the one it waited for was delivered does not wait for ever', async (t) => {
+  const { db, id, at, settle } = await setUp(t)
+  const ada = randomUUID()
+  await recordRelay(db, at(1), [failed(1, ada)], POLICY)
+  // The relay saw the user blocked; before it writes, the retrier delivers.
+  await settle([delivered(1, ada)])
+  await recordRelay(db, at(2), [held(2, ada)], POLICY)
+  t.strictSame(await due(db, id), [2])
+})
+
+t.test('after the last try an event is dead; what follows waits, or passes by policy', async (t) => {
+  for (const wait of [true, false]) {
+    const { db, id, at, settle } = await setUp(t)
+    const policy = { wait, maxAttempts: 3 }
+    const ada = randomUUID()
+    await recordRelay(db, at(2), [failed(1, ada), held(2, ada)], policy)
+    await settle([refusedAgain(1, ada, 0)], policy)
+    await settle([refusedAgain(1, ada)], policy)
+    t.match(await owedOf(db, id, 'dead'), [], 'two tries that count')
+    await settle([refusedAgain(1, ada)], policy)
+    t.match(await owedOf(db, id, 'dead'), [
+      { position: 1, attempts: 3, nextAttemptAt: null, lastError: 'refused again' }
+    ])
+    t.strictSame(await due(db, id), wait ? [] : [2])
+  }
+})
+
+t.test('with one try an event that fails is dead at once', async (t) => {
+  const { db, id, at } = await setUp(t)
+  const ada = randomUUID()
+  await recordRelay(db, at(2), [failed(1, ada), held(2, ada)], { wait: true, maxAttempts: 1 })
+  t.match(await owedOf(db, id, 'dead'), [{ position: 1, attempts: 1 }])
+  t.strictSame(await due(db, id), [])
+})
+
+t.test('only the holder of the retry lease settles', async (t) => {
+  const { db, id, retry, at, settle } = await setUp(t)
+  const ada = randomUUID()
+  await recordRelay(db, at(1), [failed(1, ada)], POLICY)
+  t.equal(await settle([delivered(1, ada)], POLICY, retry - 1), false)
+  t.equal((await owedOf(db, id, 'pending')).length, 1)
+  t.equal(await settle([delivered(1, ada)]), true)
+  t.equal((await owedOf(db, id, 'pending')).length, 0)
+})
+
+t.test('a reset takes the work out of the hands of those who had it', async (t) => {
+  const { db, id, at, settle } = await setUp(t)
+  const ada = randomUUID()
+  await recordRelay(db, at(7), [failed(1, ada)], POLICY)
+  await resetSubscription(db, id, 2)
+  t.equal(await checkpoint(db, id), 2)
+  t.strictSame(await owedOf(db, id, 'pending'), [])
+  t.equal(await recordRelay(db, at(8), [], POLICY), false)
+  t.equal(await settle([refusedAgain(1, ada)]), false)
+  t.equal(await checkpoint(db, id), 2)
+  t.match(await selectSubscription(db, null, NAME), { state: 'new', lastError: null })
+})
