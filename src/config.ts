@@ -48,6 +48,31 @@ export const settings = Type.Object({
     default: false,
     description: 'whether webhooks may go to addresses that are not of the public Internet'
   }),
+  NATS_URL: Type.Optional(
+    Type.String({
+      pattern: '^(nats|tls)://[^\\s,]+(,(nats|tls)://[^\\s,]+)*$',
+      description:
+        'NATS with JetStream for subscriptions, such as `nats://user:password@host:4222`, or several with commas'
+    })
+  ),
+  RABBITMQ_URL: Type.Optional(
+    Type.String({
+      pattern: '^amqps?://',
+      description: 'RabbitMQ for subscriptions, such as `amqp://user:password@host/vhost`'
+    })
+  ),
+  REDIS_STREAMS_URL: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://',
+      description: 'Redis that keeps the streams of subscriptions; not the one of REDIS_URL if that evicts'
+    })
+  ),
+  KAFKA_BROKERS: Type.Optional(
+    Type.String({
+      pattern: '^[^\\s,:/@]+:\\d{1,5}(,[^\\s,:/@]+:\\d{1,5})*$',
+      description: 'Kafka for subscriptions: `host:port`, or several with commas'
+    })
+  ),
   BODY_BYTES_MAX: integer(KiB, 64 * MiB, MiB, 'largest body of a request'),
   EVENT_BYTES_MAX: integer(256, MiB, 64 * KiB, 'largest eventData and metadata of an event together'),
   METRICS_TOP_AGGREGATES: integer(0, LARGEST_USERS_MAX, 20, 'users shown by id in metrics; the rest is `_other`'),

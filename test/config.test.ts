@@ -126,6 +126,38 @@ t.test('CLOUDEVENTS_SOURCE is a URI or a part of one', async (t) => {
     )
   }
 })
+t.test(
+  'addresses of brokers have the form of their clients, and a wrong one is not shown with its password',
+  async (t) => {
+    const forms = {
+      NATS_URL: {
+        right: ['nats://host', 'tls://ada:hunter2@host:4222', 'nats://one:4222,nats://two:4222'],
+        wrong: ['host:4222', 'http://ada:hunter2@host', 'nats://one, nats://two', 'nats://one,two', 'nats://']
+      },
+      RABBITMQ_URL: {
+        right: ['amqp://host', 'amqps://ada:hunter2@host/users'],
+        wrong: ['host', 'http://ada:hunter2@host']
+      },
+      REDIS_STREAMS_URL: {
+        right: ['redis://host', 'rediss://:hunter2@host/1'],
+        wrong: ['host', 'http://ada:hunter2@host']
+      },
+      KAFKA_BROKERS: {
+        right: ['host:9092', 'one:9092,two.example.com:9093'],
+        wrong: ['host', 'host:', 'kafka://host:9092', 'one:9092, two:9092', 'one:9092,', 'ada:hunter2@host:9092']
+      }
+    }
+    for (const [name, { right, wrong }] of Object.entries(forms)) {
+      for (const value of right) t.equal(loadConfig({ [name]: value })[name as keyof typeof forms], value)
+      for (const value of wrong) {
+        const [sentence, ...others] = refusal({ [name]: value })
+        t.ok(sentence!.startsWith(`${name} is "`), sentence!)
+        t.notMatch(sentence, /hunter2/)
+        t.strictSame(others, [])
+      }
+    }
+  }
+)
 
 t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
   const sentences = refusal({

@@ -109,7 +109,7 @@ const allowances = new Map([
 const technologies: [RegExp, string[]][] = [
   [/^postgres$/, ['db']],
   [/^drizzle-orm/, ['db', 'store']],
-  [/^(redis|undici)$/, ['edge']],
+  [/^(redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
   [/^pino$/, ['main.ts', 'cli']]

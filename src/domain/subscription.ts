@@ -38,10 +38,61 @@ export const sinkConfigs = [
       )
     },
     { additionalProperties: false }
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('nats'),
+      subject: Type.String({
+        maxLength: 200,
+        pattern: '^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$',
+        description: 'prefix of the subject; the event type follows after a dot; a stream of JetStream must take both',
+        examples: ['users']
+      })
+    },
+    { additionalProperties: false }
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('rabbitmq'),
+      exchange: Type.String({
+        maxLength: 200,
+        pattern: '^[A-Za-z0-9_.:-]+$',
+        description: 'exchange that exists, with queues bound to it; the routing key is the event type',
+        examples: ['users']
+      })
+    },
+    { additionalProperties: false }
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('redis'),
+      stream: Type.String({
+        maxLength: 200,
+        pattern: '^[^\\u0000-\\u0020\\u007f\\ud800-\\udfff]+$',
+        description: 'key of the stream',
+        examples: ['users']
+      }),
+      maxLength: Type.Optional(
+        Type.Integer({ minimum: 1, maximum: 1_000_000_000, description: 'entries kept, about; all when absent' })
+      )
+    },
+    { additionalProperties: false }
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('kafka'),
+      topic: Type.String({
+        maxLength: 249,
+        pattern: '^(?!\\.{1,2}$)[A-Za-z0-9._-]+$',
+        description: 'topic that exists; the key is the user id',
+        examples: ['users']
+      })
+    },
+    { additionalProperties: false }
   )
 ]
 
-/** Where events go. */
+/** Where events go. Addresses and credentials of brokers are settings of the service; webhooks have their own. */
 export const SinkConfig = Type.Unsafe<Static<(typeof sinkConfigs)[number]>>({
   type: 'object',
   discriminator: { propertyName: 'kind' },

@@ -164,7 +164,7 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
   const valid: Record<string, object> = {
     '/users/{userId}/events': { events: [userCreated()] },
     '/admin/users/{userId}/snapshots/cleanup': { retain: 1 },
-    '/admin/subscriptions': { name: 'crm', sink: { kind: 'webhook', url: 'https://crm.example.com/' } },
+    '/admin/subscriptions': { name: 'crm', sink: { kind: 'nats', subject: 'users' } },
     '/admin/subscriptions/{name}/reset': { start: 'now' },
     '/admin/subscriptions/{name}/outbox/discard': { reason: 'test account' },
     '/event-types/{type}/versions/{version}': { schema: { type: 'object' }, effect: { kind: 'none' } }

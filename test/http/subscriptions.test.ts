@@ -89,6 +89,16 @@ t.test('what cannot be delivered to is refused when the subscription is made', a
   const refused = async (payload: object) => verdict(await post(PATH, { name: 'crm', ...payload }))
   t.equal(await refused({ sink: { kind: 'webhook', url: 'http://127.0.0.1:1/' } }), '422 SUBSCRIPTION_INVALID')
   t.equal(await refused({ sink: { kind: 'webhook', url: 'http://[::ffff:10.0.0.1]/' } }), '422 SUBSCRIPTION_INVALID')
+  for (const sink of [
+    { kind: 'nats', subject: 'users' },
+    { kind: 'rabbitmq', exchange: 'users' },
+    { kind: 'redis', stream: 'users' },
+    { kind: 'kafka', topic: 'users' }
+  ]) {
+    const answer = await post(PATH, { name: 'crm', sink })
+    t.equal(verdict(answer), '422 SUBSCRIPTION_INVALID', sink.kind)
+    t.match(answer.data.detail, /[A-Z_]+(_URL|_BROKERS)/, 'names the setting that is missing')
+  }
   const sink = { kind: 'webhook', url: 'https://crm.example.com/' }
   for (const wrong of [
     { sink: { kind: 'smtp' } },

@@ -1,5 +1,6 @@
 /**
- * Runs test files, each in a process of its own, as many at once as there are cores, and adds up what their TAP says.
+ * Runs test files, each in a process of its own, as many at once as there are cores (with more the service sheds load, as it
+ * should), and adds up what their TAP says.
  * (The runner of tap would compile every file and all it imports anew: three times the time.)
  */
 import { spawn } from 'node:child_process'
@@ -19,7 +20,8 @@ export async function testFiles(asked: string[]): Promise<string[]> {
   if (asked.length > 0) return asked
   const found = await readdir(`${ROOT}test`, { recursive: true })
   const files = found.filter((file) => file.endsWith('.test.ts')).map((file) => `test/${file}`)
-  const rank = (file: string) => (/reliability|embedded|readme/.test(file) ? 0 : 1)
+  const rank = (file: string) =>
+    /brokers|rabbitmq/.test(file) ? 0 : /reliability|embedded|readme|feed|subscriptions/.test(file) ? 1 : 2
   return files.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
 }
 

@@ -1,0 +1,17 @@
+/** An event as the message of a broker: the same body and the same headers, whichever broker it is. */
+import type { StoredEvent } from '../domain/event.js'
+
+export const CONTENT_TYPE = 'application/json'
+
+/** The event in UTF-8 as `GET /users/{userId}/events/{version}` shows it. */
+export const bodyOf = (event: StoredEvent): Buffer => Buffer.from(JSON.stringify(event))
+
+/** What a consumer may want to know before it parses the body. */
+export const headersOf = (event: StoredEvent): Record<string, string> => ({
+  'content-type': CONTENT_TYPE,
+  'event-id': event.id,
+  'event-type': event.eventType,
+  'user-id': event.aggregateId,
+  version: String(event.version),
+  position: String(event.position)
+})
