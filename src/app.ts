@@ -6,6 +6,7 @@ import underPressure from '@fastify/under-pressure'
 import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
+import { registerAsyncApi } from './http/asyncapi.js'
 import { registerClosing } from './http/closing.js'
 import { buildSerializer, buildValidator } from './http/compilers.js'
 import { registerDeadline } from './http/deadline.js'
@@ -92,6 +93,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await shedLoad(app)
   await registerMeasure(app, { register })
   await registerOpenApi(app)
+  registerAsyncApi(app)
 
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, fingerprintOf })

@@ -1,15 +1,17 @@
 /**
- * Writes openapi/openapi.yaml, the committed contract, from the routes; with `--check` compares instead and fails when
- * the two differ. Needs no database: the routes are declared, never called.
+ * Writes the committed contracts from the code: openapi/openapi.yaml, what may be asked of the service, and
+ * openapi/asyncapi.yaml, what it delivers. With `--check` compares instead and fails when one differs. Needs no database:
+ * only the routes that show the two are called.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { Registry } from 'prom-client'
 import { buildApp, type Services } from '../app.js'
 import { loadConfig } from '../config.js'
 
-const FILE = new URL('../../openapi/openapi.yaml', import.meta.url)
+const FOLDER = new URL('../../openapi/', import.meta.url)
+const NAMES = ['openapi.yaml', 'asyncapi.yaml']
 
-async function generate(): Promise<string> {
+async function generate(): Promise<string[]> {
   const config = loadConfig({})
   const app = await buildApp({
     services: {} as Services,
@@ -20,21 +22,21 @@ async function generate(): Promise<string> {
     streams: { max: 1, perClientMax: 1 },
     logger: false
   })
-  await app.ready()
-  const document = app.swagger({ yaml: true })
+  const answers = await Promise.all(NAMES.map((name) => app.inject(`/${name}`)))
   await app.close()
-  return document
+  return answers.map(({ body }) => body)
 }
 
-const document = await generate()
-if (process.argv.includes('--check')) {
-  const committed = await readFile(FILE, 'utf8').catch(() => '')
-  if (committed === document) console.log('openapi/openapi.yaml is what the routes say.')
-  else {
-    console.error('openapi/openapi.yaml is not what the routes say. Run npm run openapi and commit the result.')
+for (const [i, document] of (await generate()).entries()) {
+  const name = NAMES[i]!
+  const file = new URL(name, FOLDER)
+  if (!process.argv.includes('--check')) {
+    await writeFile(file, document)
+    console.log(`Wrote openapi/${name}.`)
+  } else if ((await readFile(file, 'utf8').catch(() => '')) === document) {
+    console.log(`openapi/${name} is what the code says.`)
+  } else {
+    console.error(`openapi/${name} is not what the code says. Run npm run openapi and commit the result.`)
     process.exitCode = 1
   }
-} else {
-  await writeFile(FILE, document)
-  console.log('Wrote openapi/openapi.yaml.')
 }

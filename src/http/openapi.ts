@@ -8,7 +8,7 @@ import { builtInTypes } from '../domain/catalog.js'
 import { type ErrorCode, errorTable } from './errors.js'
 import { components } from './schemas.js'
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+export const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 

@@ -40,7 +40,8 @@ t.test('a path that knows other methods names them', async (t) => {
       ['POST', '/stats/events', 'GET, HEAD'],
       ['POST', '/metrics', 'GET, HEAD'],
       ['DELETE', '/livez', 'GET, HEAD'],
-      ['PUT', '/openapi.json', 'GET, HEAD']
+      ['PUT', '/openapi.json', 'GET, HEAD'],
+      ['PUT', '/asyncapi.json', 'GET, HEAD']
     ]
   for (const [method, url, allow] of rows) {
     const answer = await ask({ method, url })
