@@ -1,9 +1,16 @@
 /** Builds the HTTP application out of services. Never listens; reads nothing from the environment. */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import underPressure from '@fastify/under-pressure'
-import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
+import Fastify, {
+  type ConnectionError,
+  type FastifyBaseLogger,
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  LogController
+} from 'fastify'
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
 import { registerAsyncApi } from './http/asyncapi.js'
@@ -12,6 +19,7 @@ import { buildSerializer, buildValidator } from './http/compilers.js'
 import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
+import { createLongBodies, type LongBodies } from './http/long-bodies.js'
 import { registerMeasure } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
@@ -24,12 +32,15 @@ import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
 import { subscriptionRoutes } from './http/routes/subscriptions.js'
+import { transferRoutes } from './http/routes/transfer.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
+import type { ExportService } from './services/export.js'
 import type { FeedService } from './services/feed.js'
 import type { HealthService } from './services/health.js'
+import type { ImportService } from './services/import.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
@@ -45,6 +56,8 @@ export type Services = {
   statistics: StatisticsService
   subscriptions: SubscriptionService
   verify: VerifyService
+  exports: ExportService
+  imports: ImportService
   health: HealthService
 }
 
@@ -58,6 +71,8 @@ export type AppParts = {
   requestTimeoutMs: number
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: { max: number; perClientMax: number }
+  /** longest silence of a body that may take longer than that, ms */
+  silenceMs?: number | undefined
   logger: FastifyBaseLogger | false
 }
 
@@ -71,7 +86,10 @@ const OPERATIONS = ['/livez', '/readyz', '/metrics']
 
 export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   const { services, fingerprintOf, register } = parts
-  const app = Fastify(serverOptions(parts)).withTypeProvider<TypeBoxTypeProvider>() as unknown as FastifyInstance
+  const longBodies = createLongBodies()
+  const app = Fastify(
+    serverOptions(parts, longBodies)
+  ).withTypeProvider<TypeBoxTypeProvider>() as unknown as FastifyInstance
 
   app.setErrorHandler(handleError)
   app.setNotFoundHandler((request, reply) =>
@@ -88,6 +106,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     reply.header('x-request-id', request.id)
     done()
   })
+  longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
   await shedLoad(app)
@@ -102,6 +121,11 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     slots: createStreamSlots(parts.streams),
     requestTimeoutMs: parts.requestTimeoutMs
   })
+  await app.register(transferRoutes, {
+    exports: services.exports,
+    imports: services.imports,
+    silenceMs: parts.silenceMs
+  })
   await app.register(replayRoutes, { replay: services.replay })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
@@ -113,7 +137,10 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   return app
 }
 
-function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): FastifyHttpOptions<Server> {
+function serverOptions(
+  { bodyBytesMax, requestTimeoutMs, logger }: AppParts,
+  longBodies: LongBodies
+): FastifyHttpOptions<Server> {
   return {
     ...(logger ? { loggerInstance: logger } : { logger: false }),
     // A line per request would cost more than the request; failures are logged by the error handler.
@@ -135,7 +162,11 @@ function serverOptions({ bodyBytesMax, requestTimeoutMs, logger }: AppParts): Fa
       reply.header('x-request-id', request.id)
       handleError(err, request, reply)
     },
-    clientErrorHandler: refuseBrokenRequest,
+    clientErrorHandler: (err, socket) => {
+      // Node tells it once for each request, and then leaves the connection to us.
+      if (err.code === 'ERR_HTTP_REQUEST_TIMEOUT' && longBodies.has(socket)) return
+      refuseBrokenRequest(err, socket)
+    },
     schemaController: { compilersFactory: { buildValidator, buildSerializer } }
   }
 }
@@ -163,8 +194,8 @@ async function shedLoad(app: FastifyInstance): Promise<void> {
 }
 
 /** Answers what Node's HTTP parser gives up on: there is no request yet, so the answer is written by hand. */
-const refuseBrokenRequest: NonNullable<FastifyHttpOptions<Server>['clientErrorHandler']> = (err, socket) => {
-  if (!socket.writable || (err as NodeJS.ErrnoException).code === 'ECONNRESET') {
+function refuseBrokenRequest(err: ConnectionError, socket: Socket): void {
+  if (!socket.writable || err.code === 'ECONNRESET') {
     socket.destroy()
     return
   }

@@ -15,8 +15,10 @@ import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
+import { createExportService } from './services/export.js'
 import { createFeedService } from './services/feed.js'
 import { createHealthService } from './services/health.js'
+import { createImportService } from './services/import.js'
 import { createLogTail } from './services/log-tail.js'
 import { createReplayService } from './services/replay.js'
 import { createSnapshotService } from './services/snapshots.js'
@@ -48,11 +50,15 @@ const TAIL_POLL_MS = 100
 /** Those of this one are seen at once, but all that come within this time by one query, ms. */
 const TAIL_GAP_MS = 10
 
-/** Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet. */
+/**
+ * Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet.
+ * `silenceMs` is how long the body of an import may bring nothing.
+ */
 export async function compose(
   config: Config,
   databaseUrl: string,
-  logger: FastifyBaseLogger | false
+  logger: FastifyBaseLogger | false,
+  { silenceMs }: { silenceMs?: number | undefined } = {}
 ): Promise<Service> {
   const migrations = await readMigrations()
   await migrate(databaseUrl, { migrations })
@@ -148,6 +154,16 @@ export async function compose(
     },
     onUnfoldable: onError
   })
+  const exports = createExportService({ db, eventTypes, buckets })
+  const imports = createImportService({
+    db,
+    eventTypes,
+    metrics,
+    buckets,
+    eventBytesMax: config.EVENT_BYTES_MAX,
+    deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8,
+    onStored: wakeFollowers
+  })
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
   const statistics = createStatisticsService({ db, buckets })
   const subscriptions = createSubscriptionService({
@@ -161,7 +177,9 @@ export async function compose(
     services: {
       events,
       eventTypes,
+      exports,
       feed,
+      imports,
       replay,
       snapshots,
       statistics,
@@ -174,6 +192,7 @@ export async function compose(
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+    silenceMs,
     logger
   })
 

@@ -57,9 +57,17 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   db: { values: ['db'], types: ['domain'] },
   store: { values: ['store', 'db', 'domain'] },
   // A service that needs another one is given it. What a failure of the database means is said in one place.
-  // Functions that are no services: walking the log, and what the workers of a subscription share.
+  // Functions that are no services: walking the log, what the workers of a subscription share, and the parts of an import.
   services: {
-    values: ['store', 'domain', 'db/pg-error.ts', 'services/log-reader.ts', 'services/sender.ts'],
+    values: [
+      'store',
+      'domain',
+      'db/pg-error.ts',
+      'services/log-reader.ts',
+      'services/sender.ts',
+      'services/import-batch.ts',
+      'services/import-refusals.ts'
+    ],
     types: ['services', 'db', 'observe']
   },
   observe: { values: ['observe', 'domain'] },

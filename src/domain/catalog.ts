@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { DomainError } from './errors.js'
-import type { FoldEvent, JsonObject, NewEvent, StreamKey } from './event.js'
+import type { FoldEvent, JsonObject, StreamKey, UnpreparedEvent } from './event.js'
 import type { Check } from './event-schema.js'
 import type { EventType } from './event-type.js'
 import { accountLocked } from './event-types/account-locked.js'
@@ -75,10 +75,10 @@ export function createCatalog(types: readonly EventType[] = builtInTypes) {
      * `pointer` is the place of the event in the request, for errors.
      * Throws UNKNOWN_EVENT_TYPE, UNKNOWN_SCHEMA_VERSION or INVALID_EVENT_DATA (with `pointer` and `reason`).
      */
-    schemaVersionOf(event: NewEvent, pointer: string): number {
+    schemaVersionOf(event: UnpreparedEvent, pointer: string): number {
       const known = byName.get(event.eventType)
       if (!known) throw unknownType(event.eventType, pointer, [...byName.keys()])
-      const refusal = known.type.refuse?.({ eventData: event.eventData, metadata: event.metadata })
+      const refusal = known.type.refuse?.({ eventData: event.eventData, metadata: event.metadata ?? undefined })
       if (refusal) throw invalidData(event.eventType, `${pointer}${refusal.pointer}`, refusal.reason)
       const newest = known.checks.length
       const asked = event.schemaVersion

@@ -6,6 +6,9 @@ export type JsonObject = Record<string, unknown>
 /** One user's stream. Every read and write names the tenant as well, so that it cannot be forgotten. */
 export type StreamKey = { tenantId: string; userId: string }
 
+/** Pattern of a UUID of any version, in either case. */
+export const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
+
 /** The tenant of a service without tenants; metric labels show it as `default`. */
 export const DEFAULT_TENANT = '00000000-0000-0000-0000-000000000000'
 
@@ -17,6 +20,12 @@ export type NewEvent = {
   eventData: JsonObject
   occurredAt?: string
   metadata?: JsonObject
+}
+
+/** What is checked of an event before it is stored; what it does not have may be null as well. */
+export type UnpreparedEvent = Pick<NewEvent, 'eventType' | 'schemaVersion' | 'eventData'> & {
+  metadata?: JsonObject | null
+  occurredAt?: string | null
 }
 
 /** What the reducer sees of an event; times are RFC 3339 in UTC with milliseconds. */

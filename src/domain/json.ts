@@ -16,10 +16,11 @@ export type Hazard = { pointer: string; reason: string }
 
 /**
  * Parses JSON text. Throws MALFORMED_JSON when it is not JSON, UNSAFE_JSON (with `pointer`) when parsing would lose
- * something: a number that does not survive a round trip, a key that is given twice, nesting beyond 128.
+ * something: a number that does not survive a round trip, a key that is given twice, nesting beyond 128. `what` the text is
+ * stands in the message.
  */
-export function parseJson(text: string): unknown {
-  const value = parse(text)
+export function parseJson(text: string, what = 'The body'): unknown {
+  const value = parse(text, what)
   const keys = scan(text)
   if (countKeys(value) !== keys) throw unsafe(findRepeatedKey(text))
   return value
@@ -57,11 +58,11 @@ function findTextHazard(text: string, pointer: string): Hazard | null {
   return null
 }
 
-function parse(text: string): unknown {
+function parse(text: string, what: string): unknown {
   try {
     return JSON.parse(text)
   } catch (err) {
-    throw new DomainError('MALFORMED_JSON', `The body is not valid JSON: ${(err as Error).message}`, {}, { cause: err })
+    throw new DomainError('MALFORMED_JSON', `${what} is not valid JSON: ${(err as Error).message}`, {}, { cause: err })
   }
 }
 

@@ -6,10 +6,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Failure, requestTimeout, sendProblem } from './errors.js'
 
-/** Answers 503 DEADLINE_EXCEEDED for requests whose answer has not begun after `ms`; what their handlers do goes on. */
+/**
+ * Answers 503 DEADLINE_EXCEEDED for requests whose answer has not begun after `ms`; what their handlers do goes on. Routes with a
+ * long body (long-bodies.ts) are left alone.
+ */
 export function registerDeadline(app: FastifyInstance, ms: number): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>()
   app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.longBody) return done()
     const expire = () => {
       if (reply.sent) return
       // If the rest of the request has not come by now, that is what took too long.

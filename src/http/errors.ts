@@ -39,6 +39,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   USER_NOT_FOUND: { status: 404, title: 'There is no such user' },
   VERSION_NOT_FOUND: { status: 404, title: 'The user has not come to this version' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not know this method' },
+  IMPORT_INTERRUPTED: { status: 408, title: 'The body of an import broke off' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
   EVENT_ID_REUSED: { status: 409, title: 'An event id is stored already with other content' },
   EVENT_TYPE_EXISTS: { status: 409, title: 'The version of the event type is registered with other content' },
@@ -53,8 +54,9 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   PRECONDITION_FAILED: { status: 412, title: 'The user is not at the version that a header asks for' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
   EVENT_TOO_LARGE: { status: 413, title: 'An event is too large' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body has a media type that the route does not take' },
   DUPLICATE_EVENT_ID: { status: 422, title: 'An event id stands twice in the request' },
+  IMPORT_LINE_INVALID: { status: 422, title: 'A line of an import is not valid' },
   INVALID_EVENT_DATA: { status: 422, title: 'The data of an event is not valid' },
   INVALID_EFFECT: { status: 422, title: 'The effect of an event type is not valid' },
   INVALID_EVENT_SCHEMA: { status: 422, title: 'The schema of an event type is not valid' },
@@ -110,7 +112,7 @@ export function sendProblem(reply: FastifyReply, failure: Failure, url: string):
   const problem = problemOf(failure, url.split('?', 1)[0]!)
   reply.code(problem.status)
   if (problem.status === 503 || problem.status === 429) reply.header('retry-after', RETRY_AFTER_S)
-  if (failure.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close')
+  if (problem.status === 408) reply.header('connection', 'close')
   reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
 }
 
@@ -178,7 +180,11 @@ function fromFastify(err: FastifyError): Failure | null {
         detail: 'The body is larger than BODY_BYTES_MAX. Send fewer events in a request.'
       }
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return { code: 'UNSUPPORTED_MEDIA_TYPE', detail: 'Send the body as JSON with content-type: application/json.' }
+      return {
+        code: 'UNSUPPORTED_MEDIA_TYPE',
+        detail:
+          'Send JSON with content-type: application/json, and to /events/import lines of it with content-type: application/x-ndjson.'
+      }
     default:
       return err.statusCode !== undefined && err.statusCode >= 400 && err.statusCode < 500
         ? { code: 'MALFORMED_REQUEST', detail: err.message }

@@ -2,11 +2,9 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { builtInTypes } from '../domain/catalog.js'
 import { DomainError } from '../domain/errors.js'
-import { DEFAULT_TENANT, type StreamKey } from '../domain/event.js'
+import { DEFAULT_TENANT, type StreamKey, UUID } from '../domain/event.js'
 import { parseInstant } from '../domain/formats.js'
 import { type ErrorCode, errorTable } from './errors.js'
-
-const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
 
 /** A UUID of any version, in either case. The pattern is stricter than Ajv's format, which takes `urn:uuid:` too. */
 export const uuid = (description: string) =>

@@ -7,8 +7,7 @@ import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
 import { decodeCursor, encodeCursor } from '../domain/cursor.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
-import { parseInstant } from '../domain/formats.js'
-import { findHazard } from '../domain/json.js'
+import { prepareEvent } from '../domain/prepared-event.js'
 import type { Expectation } from '../domain/version.js'
 import type { Metrics } from '../observe/metrics.js'
 import type { AppendRequest, PlacedEvent, PreparedEvent, Refusal } from '../store/append.js'
@@ -180,34 +179,16 @@ function prepare(
   let bytes = 0
   const prepared = events.map((event, i) => {
     const pointer = `/events/${i}`
-    assertStorable(event, pointer)
     assertPlace(event.eventType, i, events.length, key.userId)
-    const schemaVersion = catalog.schemaVersionOf(event, pointer)
-    const dataText = JSON.stringify(event.eventData)
-    const metadataText = event.metadata === undefined ? null : JSON.stringify(event.metadata)
-    const size = Buffer.byteLength(dataText) + (metadataText === null ? 0 : Buffer.byteLength(metadataText))
-    if (size > eventBytesMax) throw tooLarge(pointer, size, eventBytesMax)
-    bytes += size
+    const ready = prepareEvent(event, pointer, catalog, eventBytesMax)
+    bytes += ready.bytes
     const id =
       event.id?.toLowerCase() ?? (idempotencyKey === undefined ? randomUUID() : derivedId(key, idempotencyKey, i))
     if (ids.has(id)) throw duplicateId(pointer, id)
     ids.add(id)
-    return {
-      id,
-      eventType: event.eventType,
-      schemaVersion,
-      schemaVersionAsked: event.schemaVersion !== undefined,
-      dataText,
-      metadataText,
-      occurredAt: event.occurredAt === undefined ? null : instantOf(event.occurredAt, pointer)
-    }
+    return { id, eventType: event.eventType, schemaVersionAsked: event.schemaVersion !== undefined, ...ready }
   })
   return { events: prepared, bytes }
-}
-
-function assertStorable({ eventData, metadata }: NewEvent, pointer: string): void {
-  const hazard = findHazard(eventData, `${pointer}/eventData`) ?? findHazard(metadata, `${pointer}/metadata`)
-  if (hazard) throw new DomainError('UNSAFE_JSON', `At ${hazard.pointer}: ${hazard.reason}.`, hazard)
 }
 
 /** The rules of a user's life that show within one request; append_events applies the rest. */
@@ -217,30 +198,9 @@ function assertPlace(eventType: string, index: number, count: number, userId: st
   if (eventType === DELETED && index < count - 1) throw deleted(userId, { pointer: `/events/${index + 1}` })
 }
 
-function instantOf(occurredAt: string, pointer: string): string {
-  const instant = parseInstant(occurredAt)
-  if (instant) return instant
-  const reason = 'expected an RFC 3339 date-time such as 2026-11-22T08:00:00.000Z'
-  throw new DomainError('INVALID_EVENT_DATA', `occurredAt of event ${pointer} is not a moment: ${reason}.`, {
-    pointer: `${pointer}/occurredAt`,
-    reason
-  })
-}
-
 /** Tenant and user have a fixed length and the client's key comes last, so no two different inputs give one text. */
 const derivedId = ({ tenantId, userId }: StreamKey, key: string, index: number): string =>
   uuidV5(`${tenantId}/${userId}/${index}/${key}`, IDEMPOTENCY_NAMESPACE)
-
-const tooLarge = (pointer: string, size: number, max: number): DomainError =>
-  new DomainError(
-    'EVENT_TOO_LARGE',
-    `eventData and metadata of event ${pointer} are ${size} bytes together; at most ${max} are allowed.`,
-    {
-      pointer,
-      bytes: size,
-      bytesMax: max
-    }
-  )
 
 const duplicateId = (pointer: string, id: string): DomainError =>
   new DomainError('DUPLICATE_EVENT_ID', `The id ${id} stands twice in the request. Give every event its own.`, {

@@ -18,6 +18,8 @@ const provenIn: Record<ErrorCode, string> = {
   EVENT_TYPE_VERSION_GAP: 'registered-types',
   EVENT_TYPES_FULL: 'registered-types',
   HEADERS_TOO_LARGE: 'sockets',
+  IMPORT_INTERRUPTED: 'import-sockets',
+  IMPORT_LINE_INVALID: 'import',
   INTERNAL_ERROR: 'failures',
   INVALID_EFFECT: 'registered-types',
   INVALID_EVENT_DATA: 'event-types',

@@ -162,7 +162,8 @@ t.test('a request id is sent back if it is safe, and replaced if it is not', asy
 
 t.test('a query parameter that a route does not know is refused, not ignored', async (t) => {
   const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, { tags?: string[] }>> }
-  const valid: Record<string, object> = {
+  const valid: Record<string, object | string> = {
+    '/events/import': '',
     '/users/{userId}/events': { events: [userCreated()] },
     '/admin/users/{userId}/snapshots/cleanup': { retain: 1 },
     '/admin/subscriptions': { name: 'crm', sink: { kind: 'nats', subject: 'users' } },
@@ -175,10 +176,12 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
     for (const [method, { tags }] of Object.entries(methods)) {
       if (tags?.includes('operations')) continue
       const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
+      const payload = valid[path] ?? {}
       const answer = await ask({
         method: method.toUpperCase() as 'GET',
         url,
-        ...(method === 'post' || method === 'put' ? { payload: valid[path] ?? {} } : {})
+        ...(typeof payload === 'string' ? { headers: { 'content-type': 'application/x-ndjson' } } : {}),
+        ...(method === 'post' || method === 'put' ? { payload } : {})
       })
       t.equal(verdict(answer), '400 VALIDATION_FAILED', `${method} ${path}`)
       t.equal(answer.data.in, 'querystring')

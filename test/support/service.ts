@@ -29,12 +29,13 @@ export async function testService(
   {
     env = {},
     background = false,
-    database
-  }: { env?: Record<string, string>; background?: boolean; database?: TestDatabase } = {}
+    database,
+    silenceMs
+  }: { env?: Record<string, string>; background?: boolean; database?: TestDatabase; silenceMs?: number } = {}
 ): Promise<TestService> {
   const on = database ?? (await testDatabase(t))
   const config: Config = loadConfig({ DATABASE_POOL_MAX: '5', ...env })
-  const composed = await compose(config, on.url, false)
+  const composed = await compose(config, on.url, false, { silenceMs })
   let stopped: Promise<void> | null = null
   const service = {
     ...composed,

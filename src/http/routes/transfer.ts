@@ -1,0 +1,107 @@
+/** Routes that move history out of the store and into it, a line for each event. */
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { ExportService } from '../../services/export.js'
+import type { ImportService } from '../../services/import.js'
+import { bytesOf, SILENCE_MS } from '../long-bodies.js'
+import { sendNdjson } from '../ndjson.js'
+import { eventTypeFilter, instant, momentOf, noQuery, problems, tenantHeaders, tenantOf, uuid } from '../schemas.js'
+
+const ExportQuery = Type.Object(
+  {
+    ...eventTypeFilter,
+    userId: Type.Optional(uuid('only this user')),
+    from: Type.Optional(instant('recorded at or after')),
+    to: Type.Optional(instant('recorded before')),
+    upcast: Type.Boolean({
+      default: true,
+      description: 'false shows the data as it was stored, which is what an import elsewhere should get'
+    })
+  },
+  { additionalProperties: false }
+)
+
+const Imported = Type.Object({
+  lines: Type.Integer({ description: 'lines read, empty ones included' }),
+  imported: Type.Integer({ description: 'events that are stored now and were not before' }),
+  duplicates: Type.Integer({ description: 'events that were stored before' }),
+  head: Type.Integer({ description: 'events in the store, those of all tenants; with one bucket the last position' })
+})
+
+export const transferRoutes: FastifyPluginAsyncTypebox<{
+  exports: ExportService
+  imports: ImportService
+  silenceMs?: number | undefined
+}> = async (app, { exports, imports, silenceMs = SILENCE_MS }) => {
+  // Here a body is lines and nothing else; the parser for JSON holds for all other routes.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/x-ndjson', (_request, body, done) => done(null, body))
+
+  app.get(
+    '/events/export',
+    {
+      schema: {
+        operationId: 'exportEvents',
+        summary: 'Export the log',
+        description:
+          'All events of the tenant, or a selection, one per line in the order of positions, up to the end that the log had when the export began. With `upcast=false` the file is what `POST /events/import` takes. A connection that is cut off before the end of the body means that the export is not complete.',
+        tags: ['events'],
+        headers: tenantHeaders,
+        querystring: ExportQuery,
+        response: {
+          200: {
+            description: 'The events',
+            content: { 'application/x-ndjson': { schema: Type.String({ description: 'one Event per line' }) } }
+          },
+          ...problems(['MOMENT_INVALID'])
+        }
+      }
+    },
+    async (request, reply) => {
+      const { eventType, userId, from, to, upcast } = request.query
+      const selection = {
+        eventTypes: eventType,
+        userId: userId?.toLowerCase(),
+        from: momentOf('/from', from),
+        to: momentOf('/to', to),
+        upcast
+      }
+      return (await sendNdjson(request, reply, exports.exportEvents(tenantOf(request), selection))) as never
+    }
+  )
+
+  app.post(
+    '/events/import',
+    {
+      config: { longBody: true },
+      schema: {
+        operationId: 'importEvents',
+        summary: 'Import history',
+        description: `Stores events with the ids, versions and times that they had: a line for each, as \`GET /events/export?upcast=false\` gives them. Lines of a user come in the order of versions and continue the user's stream; \`position\` is ignored, the log gives new ones in the order of lines. What is stored already, with the same id, version and content, is passed over, so an import can be repeated, and a part of one be followed by the whole.
+
+The import ends at the first bad line: all lines before it are stored, and nothing of it and after it. (In a store of several buckets later lines of the same batch may be stored; \`storedAfter\` counts them.) The body may be as long as it likes, and is cut off when it brings nothing for 30 seconds; whole lines that came are stored.`,
+        tags: ['events'],
+        headers: tenantHeaders,
+        querystring: noQuery,
+        body: {
+          content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>({ description: 'one Event per line' }) } }
+        },
+        response: {
+          200: { description: 'All lines are stored', content: { 'application/json': { schema: Imported } } },
+          ...problems([
+            'IMPORT_LINE_INVALID',
+            'IMPORT_INTERRUPTED',
+            'MALFORMED_REQUEST',
+            'UNSUPPORTED_MEDIA_TYPE',
+            'OUTCOME_UNKNOWN'
+          ])
+        }
+      }
+    },
+    (request) => {
+      const body = (request.body as Readable | undefined) ?? Readable.from([])
+      return imports.importEvents(tenantOf(request), bytesOf(body, silenceMs))
+    }
+  )
+}
