@@ -37,7 +37,7 @@ export async function readLog(db: Db, walk: LogWalk, filter: LogFilter): Promise
   const startedAt = performance.now()
   const events: StoredEvent[] = []
   let position = walk.from
-  let length = SPAN_MIN
+  let length = filter.userId === undefined ? SPAN_MIN : Number.POSITIVE_INFINITY
   while (position !== to) {
     const spanStartedAt = performance.now()
     const span =

@@ -40,25 +40,38 @@ export async function selectHeads(db: Db, buckets: number): Promise<number[]> {
 
 /**
  * Events of a span of one bucket that pass the filter, by position in the span's direction, at most `limit`.
- * One type is read from the index of types; all else costs what the span is long.
+ * One type is read from the index of types; one user costs what is read of the user's stream, however long span and stream
+ * are; all else costs what the span is long.
  */
 export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): Promise<StoredEvent[]> {
   const conditions: (SQL | undefined)[] = [
     eq(userEvents.bucket, span.bucket),
-    gt(userEvents.position, span.after),
-    lte(userEvents.position, span.upTo),
-    filter.userId === undefined ? undefined : eq(userEvents.aggregateId, filter.userId),
+    ...(filter.userId === undefined
+      ? [gt(userEvents.position, span.after), lte(userEvents.position, span.upTo)]
+      : ofUser(span, filter.userId)),
     filter.tenantId === undefined ? undefined : eq(userEvents.tenantId, filter.tenantId),
     filter.eventTypes === undefined ? undefined : inArray(userEvents.eventType, [...filter.eventTypes]),
     filter.from === undefined ? undefined : gte(userEvents.createdAt, filter.from),
     filter.to === undefined ? undefined : lt(userEvents.createdAt, filter.to)
   ]
+  const order = filter.userId === undefined ? userEvents.position : userEvents.version
   return await db.orm
     .select(shownColumns)
     .from(userEvents)
     .where(and(...conditions))
-    .orderBy(span.direction === 'forward' ? asc(userEvents.position) : desc(userEvents.position))
+    .orderBy(span.direction === 'forward' ? asc(order) : desc(order))
     .limit(span.limit)
+}
+
+/** A span of one user's stream, in the versions that its key has: positions of a user go up with them. */
+function ofUser({ bucket, after, upTo }: LogSpan, userId: string): SQL[] {
+  const versionAt = (position: number) =>
+    sql`user_version_at_position(${bucket}::smallint, ${userId}::uuid, ${position}::bigint)`
+  return [
+    eq(userEvents.aggregateId, userId),
+    gt(userEvents.version, versionAt(after)),
+    lte(userEvents.version, versionAt(upTo))
+  ]
 }
 
 /** What stands in one bucket at a position that is asked for, and at its end; null where nothing does. */

@@ -119,6 +119,38 @@ t.test('heads, places and the tail are told for every bucket, also for an empty 
   )
 })
 
+t.test('a page of one user costs what it shows, wherever in a long stream it stands', async (t) => {
+  const userId = randomUUID()
+  const { db, database } = await testDb(t, { poolMax: 1 })
+  await database.run(`
+    INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")
+    SELECT 0, p, gen_random_uuid(), CASE p % 2 WHEN 0 THEN '${userId}' ELSE gen_random_uuid() END, CASE p % 2 WHEN 0 THEN p / 2 ELSE 1 END,
+           'UserUpdated', 1, '{}', '${DEFAULT_TENANT}', now() FROM generate_series(1, 40000) AS p;
+    ANALYZE user_events`)
+  /** Rows that were fetched by this connection so far. */
+  const fetched = async (): Promise<number> => {
+    await db.query('SELECT pg_stat_force_next_flush()')
+    const [row] = await db.query<{ rows: string }>(
+      `SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_user_tables WHERE relname = 'user_events'`
+    )
+    return Number(row!.rows)
+  }
+  for (const [first, positions] of [
+    [walk({ from: 30_000, to: 40_000 }), range(1, 100).map((n) => 30_000 + 2 * n)],
+    [walk({ from: 29_999, to: 30_003 }), [30_000, 30_002]],
+    [backward({ from: 30_001, to: 1 }), range(0, 99).map((n) => 30_000 - 2 * n)]
+  ] as const) {
+    const before = await fetched()
+    const page = await readLog(db, first, { userId })
+    const rows = (await fetched()) - before
+    t.strictSame(
+      page.events.map(({ position }) => position),
+      positions
+    )
+    t.ok(rows < 200, `${rows} rows were fetched for ${positions.length} events`)
+  }
+})
+
 t.test('each kind of read has its index, and none reads the whole table', async (t) => {
   const explain = async (condition: string) => {
     const lines = await database.run<{ 'QUERY PLAN': string }>(
