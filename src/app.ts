@@ -28,6 +28,7 @@ import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
 import { healthRoutes } from './http/routes/health.js'
 import { outboxRoutes } from './http/routes/outbox.js'
+import { projectionRoutes } from './http/routes/projections.js'
 import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
@@ -41,6 +42,7 @@ import type { ExportService } from './services/export.js'
 import type { FeedService } from './services/feed.js'
 import type { HealthService } from './services/health.js'
 import type { ImportService } from './services/import.js'
+import type { ProjectionService } from './services/projections.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
@@ -54,6 +56,7 @@ export type Services = {
   replay: ReplayService
   snapshots: SnapshotService
   statistics: StatisticsService
+  projections: ProjectionService
   subscriptions: SubscriptionService
   verify: VerifyService
   exports: ExportService
@@ -130,6 +133,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
   await app.register(verifyRoutes, { verify: services.verify })
+  await app.register(projectionRoutes, { projections: services.projections })
   await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
   await app.register(outboxRoutes, { subscriptions: services.subscriptions })
   await app.register(statsRoutes, { statistics: services.statistics })

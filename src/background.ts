@@ -1,14 +1,18 @@
 /**
- * The background work of an instance: counting statistics, making snapshots that are due or that new rules made useless,
+ * The background work of an instance: projecting the log, counting statistics, making snapshots that are due or that new rules made useless,
  * letting old ones go, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
  */
 import { randomUUID } from 'node:crypto'
 import type { Db } from './db/client.js'
+import type { Projection } from './domain/projection.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import type { EventTypeService } from './services/event-types.js'
+import { createProjector } from './services/projector.js'
+import { createRebuild } from './services/rebuild.js'
 import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import { projectionWorker } from './store/projections.js'
 import type { UserMark } from './store/snapshots.js'
 import { rollUpStatistics } from './store/statistics.js'
 import { updatePosition } from './store/workers.js'
@@ -23,6 +27,8 @@ export type Background = {
 
 const ROLL_UP_EVENTS = 10_000
 const FOLLOW_MS = 1000
+/** What is projected is looked for by readers, ms. */
+const PROJECT_GAP_MS = 50
 const EXPIRY_MS = 3_600_000
 const REFRESH_BATCH = 100
 /** At most 20 snapshots a second are made anew: 100 of them end well within a lease. */
@@ -32,23 +38,26 @@ const TYPES_MS = 900
 
 export function createBackground(parts: {
   db: Db
-  metrics: Pick<Metrics, 'handled'>
+  metrics: Pick<Metrics, 'handled' | 'parked'>
   buckets: number
   snapshots: SnapshotService
-  eventTypes: Pick<EventTypeService, 'fingerprints' | 'refresh'>
+  eventTypes: EventTypeService
+  projections: readonly Projection[]
+  /** runs a statement that may take as long as it likes */
+  runLong: (statement: string) => Promise<void>
   snapshotMaxAgeDays: number
   onError: (err: unknown) => void
 }): Background {
-  const { db, metrics, buckets, snapshots, eventTypes, snapshotMaxAgeDays, onError } = parts
+  const { db, metrics, buckets, snapshots, eventTypes, projections, runLong, snapshotMaxAgeDays, onError } = parts
   const holder = randomUUID()
   const workers: Worker[] = []
   const followers: Loop[] = []
   const others: Loop[] = []
 
-  function run(name: string, bucket: number, intervalMs: number, step: WorkerStep): Loop {
+  function run(name: string, bucket: number, intervalMs: number, step: WorkerStep, gapMs = FOLLOW_MS / 2): Loop {
     const worker = createWorker({ db, metrics, name, bucket, holder, step })
     workers.push(worker)
-    return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs: FOLLOW_MS / 2, onError })
+    return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs, onError })
   }
 
   /** Readers of statistics add the tail themselves, so these may lag; they only keep the tail short. */
@@ -81,6 +90,25 @@ export function createBackground(parts: {
     return { position, worked: made > 0, more: next !== null }
   }
 
+  function startProjection(projection: Projection, bucket: number): void {
+    const onParked = (users: readonly unknown[]) => metrics.parked(projection.name, users.length)
+    const projectorOf = (rebuilds: boolean) =>
+      createProjector({ db, eventTypes, projection, bucket, rebuilds, onParked })
+    const live = projectorOf(false)
+    const rebuild = createRebuild({
+      db,
+      runLong,
+      eventTypes,
+      projection,
+      projector: projectorOf(true),
+      bucket,
+      buckets
+    })
+    const { name } = projection
+    followers.push(run(projectionWorker(name, false), bucket, FOLLOW_MS, (lease) => live.step(lease), PROJECT_GAP_MS))
+    others.push(run(projectionWorker(name, true), bucket, FOLLOW_MS, rebuild, PROJECT_GAP_MS))
+  }
+
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {
     await snapshots.expire(snapshotMaxAgeDays, signal)
     return { position, worked: true, more: false }
@@ -96,6 +124,7 @@ export function createBackground(parts: {
       for (let bucket = 0; bucket < buckets; bucket++) {
         followers.push(run('statistics', bucket, FOLLOW_MS, countEvents(bucket)))
         followers.push(run('snapshots', bucket, FOLLOW_MS, takeSnapshots(bucket)))
+        for (const projection of projections) startProjection(projection, bucket)
       }
       others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
       others.push(run('snapshot-refresh', 0, FOLLOW_MS, refreshSnapshots))

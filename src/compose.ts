@@ -8,6 +8,7 @@ import { openDb } from './db/client.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
+import { usersProjection } from './domain/projections/users.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import { startLoop } from './loop.js'
@@ -20,6 +21,7 @@ import { createFeedService } from './services/feed.js'
 import { createHealthService } from './services/health.js'
 import { createImportService } from './services/import.js'
 import { createLogTail } from './services/log-tail.js'
+import { createProjectionService } from './services/projections.js'
 import { createReplayService } from './services/replay.js'
 import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
@@ -45,6 +47,10 @@ export type Service = {
   stop(): Promise<void>
 }
 
+const PROJECTIONS = [usersProjection]
+
+/** Longest run of a statement that makes an index, ms. */
+const LONG_MS = 6 * 3_600_000
 /** Events of other instances are seen after this long, ms. */
 const TAIL_POLL_MS = 100
 /** Those of this one are seen at once, but all that come within this time by one query, ms. */
@@ -89,6 +95,7 @@ export async function compose(
     topTenants: config.METRICS_TOP_TENANTS,
     storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
     subscriptionGauges: () => subscriptions.gauges(),
+    projectionGauges: () => projections.gauges(),
     onError
   })
   const queue = createAppendQueue({
@@ -173,6 +180,7 @@ export async function compose(
     refuseSink: (sink) => refuseSink(sink, config),
     onChanged: () => delivery.changed()
   })
+  const projections = createProjectionService({ db, projections: PROJECTIONS, eventTypes, buckets })
   const app = await buildApp({
     services: {
       events,
@@ -180,6 +188,7 @@ export async function compose(
       exports,
       feed,
       imports,
+      projections,
       replay,
       snapshots,
       statistics,
@@ -202,6 +211,8 @@ export async function compose(
     buckets,
     snapshots,
     eventTypes,
+    projections: PROJECTIONS,
+    runLong: (statement) => runLong(databaseUrl, statement),
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
     onError
   })
@@ -233,6 +244,16 @@ export async function compose(
       shared?.close()
       await db.close()
     }
+  }
+}
+
+/** Indexes of large tables take long to make: such a statement has a connection of its own. */
+async function runLong(databaseUrl: string, statement: string): Promise<void> {
+  const own = openDb(databaseUrl, { poolMax: 1, statementTimeoutMs: LONG_MS })
+  try {
+    await own.query(statement)
+  } finally {
+    await own.close()
   }
 }
 

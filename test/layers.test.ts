@@ -76,7 +76,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'loop.ts': { values: [] },
   'config.ts': { values: [] },
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
-  'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'observe'] },
+  'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'delivery.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'compose.ts': {
     values: [

@@ -85,6 +85,7 @@ function metricRows(): string[] {
     topAggregates: 1,
     topTenants: 1,
     subscriptionGauges: async () => [],
+    projectionGauges: async () => [],
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

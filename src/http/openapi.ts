@@ -32,6 +32,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'state', description: 'replay and time travel' },
         { name: 'snapshots', description: 'stored states that save replaying' },
         { name: 'subscriptions', description: 'deliver events to other systems' },
+        { name: 'projections', description: 'how far the read models are, and their rebuild' },
         { name: 'stats', description: 'numbers about the store' },
         { name: 'operations', description: 'health' }
       ]

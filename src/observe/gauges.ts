@@ -25,6 +25,9 @@ export type SubscriptionGauges = {
   blockedUsers: number
 }
 
+/** Where a projection stands. */
+export type ProjectionGauges = { projection: string; lagEvents: number; parkedUsers: number }
+
 export type GaugeOptions = {
   register: Registry
   /** How many users are shown by id; the rest is `_other`. */
@@ -33,6 +36,8 @@ export type GaugeOptions = {
   storeGauges: () => Promise<StoreGauges>
   /** Where all subscriptions stand; called like `storeGauges`. */
   subscriptionGauges: () => Promise<SubscriptionGauges[]>
+  /** Where all projections stand; called like `storeGauges`. */
+  projectionGauges: () => Promise<ProjectionGauges[]>
   /** How long a scrape waits for either before it shows the last values instead. */
   storeGaugesTimeoutMs?: number
   /** Told when one of them fails or is late; must not throw. */
@@ -43,6 +48,7 @@ export type GaugeOptions = {
 export function declareGauges(options: GaugeOptions): void {
   declareStoreGauges(options)
   declareSubscriptionGauges(options)
+  declareProjectionGauges(options)
 }
 
 function declareStoreGauges(options: GaugeOptions): void {
@@ -96,6 +102,29 @@ function declareSubscriptionGauges(options: GaugeOptions): void {
     for (const [name, each] of Object.entries(gauges) as [keyof typeof gauges, Gauge][]) {
       each.reset()
       for (const numbers of found) each.set({ subscription: numbers.subscription }, numbers[name])
+    }
+  }
+}
+
+function declareProjectionGauges(options: GaugeOptions): void {
+  const { register, projectionGauges } = options
+  const refresh = createRefresh(async () => show(await projectionGauges()), options)
+  const common = { labelNames: ['projection'], registers: [register], collect: refresh }
+  const lag = new Gauge({
+    name: 'event_projection_lag_events',
+    help: 'Events of the log that a projection has not applied yet.',
+    ...common
+  })
+  const parked = new Gauge({
+    name: 'event_projection_parked_users',
+    help: 'Users whose events a projection could not apply.',
+    ...common
+  })
+
+  function show(found: ProjectionGauges[]): void {
+    for (const { projection, lagEvents, parkedUsers } of found) {
+      lag.set({ projection }, lagEvents)
+      parked.set({ projection }, parkedUsers)
     }
   }
 }

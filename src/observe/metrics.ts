@@ -34,6 +34,12 @@ export function createMetrics(options: MetricsOptions) {
   const feed = declareFeedMetrics(register)
   declareGauges(options)
   const { deliveries, redeliveries } = declareDeliveryCounters(register)
+  const parkings = new Counter({
+    name: 'event_projection_parkings_total',
+    help: 'Times a projection put a user aside whose events it could not apply, since this process started.',
+    labelNames: ['projection'],
+    registers: [register]
+  })
 
   return {
     /** Counts events stored by one append; `eventTypes` has one element per event. */
@@ -75,6 +81,11 @@ export function createMetrics(options: MetricsOptions) {
     /** Counts owed events that a subscription sent once more. */
     retried(subscription: string, events: number): void {
       redeliveries.inc({ subscription }, events)
+    },
+
+    /** Counts users whom a projection put aside. */
+    parked(projection: string, users: number): void {
+      parkings.inc({ projection }, users)
     },
 
     /** Counts one snapshot made and records how long it took; a reason we do not know is shown as `_other`. */

@@ -42,8 +42,9 @@ export type EventTypeService = ReturnType<typeof createEventTypeService>
 
 export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db; builtIn?: readonly EventType[] }) {
   const general = createCatalog(builtIn)
-  let rows: RegisteredVersion[] = []
+  let rows: (RegisteredVersion & { revision: number })[] = []
   let revision = 0
+  let effective = 0
   let shared = general
   const catalogs = new Map<string, Catalog>()
   const built = new Map<string, EventType>()
@@ -64,6 +65,20 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
     })
   }
 
+  /** The newest revision that gives other states for events that may be stored: a first version has none before it. */
+  function newestEffect(): number {
+    const scopes = new Set(rows.map((row) => row.tenantId))
+    const withRules = new Set(
+      [...scopes].flatMap((scope) =>
+        typesOf(scope)
+          .filter((type) => type.rules != null)
+          .map((type) => `${scope}:${type.name}`)
+      )
+    )
+    const found = rows.findLast((row) => row.version > 1 && withRules.has(`${row.tenantId}:${row.eventType}`))
+    return found?.revision ?? 0
+  }
+
   async function load(): Promise<void> {
     if ((await selectTypesRevision(db)) === revision) return
     const found = await selectEventTypes(db)
@@ -71,6 +86,7 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
     revision = found.at(-1)?.revision ?? 0
     const all = [...builtIn, ...typesOf(null)]
     shared = createCatalog(all)
+    effective = newestEffect()
     catalogs.clear()
     for (const tenantId of new Set(rows.map((row) => row.tenantId))) {
       if (tenantId !== null) catalogs.set(tenantId, createCatalog([...all, ...typesOf(tenantId)]))
@@ -112,6 +128,9 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
     scopeOf(tenantId).filter((row) => row.eventType === eventType)
 
   return {
+    /** Goes up when a version is registered that gives other states for events that are stored. */
+    effectiveRevision: (): number => effective,
+
     /** The types of a tenant as they are known now. */
     of,
 

@@ -36,6 +36,8 @@ const provenIn: Record<ErrorCode, string> = {
   PRECONDITION_AMBIGUOUS: 'expected-version',
   PRECONDITION_FAILED: 'expected-version',
   PRECONDITION_INVALID: 'expected-version',
+  PROJECTION_NEWER: 'projections',
+  PROJECTION_NOT_FOUND: 'projections',
   REQUEST_TIMEOUT: 'sockets',
   ROUTE_NOT_FOUND: 'shell',
   SHUTTING_DOWN: 'sockets',

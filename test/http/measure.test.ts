@@ -15,6 +15,7 @@ async function buildApp(t: Test) {
     topAggregates: 20,
     topTenants: 100,
     subscriptionGauges: async () => [],
+    projectionGauges: async () => [],
     storeGauges: async () => ({ totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }),
     onError: (err) => t.fail('the store answers', { err })
   })

@@ -20,6 +20,7 @@ function setUp(options: Partial<MetricsOptions> = {}) {
     subscriptionGauges: async () => [
       { subscription: 'crm', lagEvents: 7, lagSeconds: 1.5, pending: 3, dead: 2, blockedUsers: 1 }
     ],
+    projectionGauges: async () => [{ projection: 'users', lagEvents: 9, parkedUsers: 4 }],
     onError: (err) => errors.push(err),
     ...options
   })
@@ -60,6 +61,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.appendBatch({ requests: 3, seconds: 0.001 })
   metrics.appendWaited(0.001)
   metrics.delivered('crm', 'delivered')
+  metrics.parked('users', 1)
   metrics.retried('crm', 2)
   metrics.feedStreams(1)
   metrics.feedStreamed(3)
@@ -76,6 +78,9 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_delivery_retries_total: ['counter', ['subscription']],
     event_subscription_lag_events: ['gauge', ['subscription']],
     event_subscription_lag_seconds: ['gauge', ['subscription']],
+    event_projection_lag_events: ['gauge', ['projection']],
+    event_projection_parked_users: ['gauge', ['projection']],
+    event_projection_parkings_total: ['counter', ['projection']],
     event_outbox_pending: ['gauge', ['subscription']],
     event_outbox_dead_letters: ['gauge', ['subscription']],
     event_outbox_blocked_users: ['gauge', ['subscription']],

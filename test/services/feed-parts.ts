@@ -24,6 +24,7 @@ export async function testFeed(
     topAggregates: 1,
     topTenants: 1,
     subscriptionGauges: async () => [],
+    projectionGauges: async () => [],
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

@@ -26,6 +26,7 @@ export function instance(
     topAggregates: 1,
     topTenants: 1,
     subscriptionGauges: async () => [],
+    projectionGauges: async () => [],
     storeGauges: () => selectStoreGauges(db, 1, 1),
     onError: () => {}
   })

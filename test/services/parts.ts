@@ -55,6 +55,7 @@ export async function testParts(
     topAggregates: 10,
     topTenants: 10,
     subscriptionGauges: async () => [],
+    projectionGauges: async () => [],
     storeGauges: () => selectStoreGauges(db, buckets, 10),
     onError: (err) => t.fail('the store answers', { err })
   })

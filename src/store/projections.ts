@@ -1,0 +1,322 @@
+/** What projections made of the log, and how far they got (0007_projections.sql says what is kept true). */
+import { and, asc, eq, gt } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { projectionParked } from '../db/tables.js'
+import type { JsonObject } from '../domain/event.js'
+import { nameOfRow, type ProjectedEvent, type Projection, type Row, type TableRow } from '../domain/projection.js'
+
+/** Names the worker that keeps the tables of a projection that serve, or those that a rebuild fills. */
+export const projectionWorker = (name: string, rebuilds: boolean): string =>
+  `projection/${name}${rebuilds ? '/rebuild' : ''}`
+
+export type Parked = { user: string; tenant: string; position: number; version: number; error: string }
+
+type EventRow = {
+  position: string
+  aggregateId: string
+  tenantId: string
+  version: number
+  eventType: string
+  schemaVersion: number
+  createdAtMs: string
+  eventData: string
+}
+
+const COLUMNS = `e.position, e."aggregateId", e."tenantId", e.version, e."eventType", e."schemaVersion",
+  (extract(epoch FROM e."createdAt") * 1000)::bigint AS "createdAtMs", e."eventData"`
+
+const eventOf = (row: EventRow): ProjectedEvent => ({
+  position: Number(row.position),
+  aggregateId: row.aggregateId,
+  tenantId: row.tenantId,
+  version: row.version,
+  eventType: row.eventType,
+  schemaVersion: row.schemaVersion,
+  createdAt: new Date(Number(row.createdAtMs)).toISOString(),
+  eventData: JSON.parse(row.eventData) as JsonObject
+})
+
+/** The next `limit` events of a bucket after a position. Throws if one is missing: positions have no gaps. */
+export async function selectNextEvents(
+  db: Db,
+  bucket: number,
+  after: number,
+  limit: number
+): Promise<ProjectedEvent[]> {
+  const rows = await db.query<EventRow>(
+    `SELECT ${COLUMNS} FROM user_events e
+     WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= $3::bigint ORDER BY e.position`,
+    [bucket, after, after + limit],
+    { repeatable: true }
+  )
+  const last = rows.at(-1)
+  if (last && Number(last.position) !== after + rows.length)
+    throw new Error(`The log has a hole: ${rows.length} events stand between ${after} and ${last.position}.`)
+  return rows.map(eventOf)
+}
+
+/** A user's events from a version on, up to a position, at most `limit`. */
+export async function selectUserEvents(
+  db: Db,
+  bucket: number,
+  { user, version, upTo }: { user: string; version: number; upTo: number },
+  limit: number
+): Promise<ProjectedEvent[]> {
+  const rows = await db.query<EventRow>(
+    `SELECT ${COLUMNS} FROM user_events e
+     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= $3::integer AND e.position <= $4::bigint
+     ORDER BY e.version LIMIT $5::integer`,
+    [bucket, user, version, upTo, limit],
+    { repeatable: true }
+  )
+  return rows.map(eventOf)
+}
+
+/** Those of `keys` that are there, by `nameOfRow`. */
+export async function selectRows(
+  db: Db,
+  bucket: number,
+  keys: readonly TableRow[],
+  rebuilds: boolean
+): Promise<Map<string, Row>> {
+  const found = new Map<string, Row>()
+  for (const table of new Set(keys.map((key) => key.table))) {
+    const wanted = keys.filter((key) => key.table === table).map(({ row }) => row)
+    const [answer] = await db.query<{ rows: string }>(
+      'SELECT rows_at($1, $2::smallint, $3::text::json, $4::text::text[], $5::text::text[]) AS rows',
+      [
+        rebuilds ? `${table.name}_next` : table.name,
+        bucket,
+        JSON.stringify(wanted),
+        `{${table.key}}`,
+        `{${table.reads}}`
+      ],
+      { repeatable: true }
+    )
+    for (const row of JSON.parse(answer!.rows) as Row[]) found.set(nameOfRow({ table, row }), row)
+  }
+  return found
+}
+
+/** Those of `users` who are parked. */
+export async function selectParkedUsers(
+  db: Db,
+  bucket: number,
+  worker: string,
+  users: readonly string[]
+): Promise<Set<string>> {
+  const rows = await db.query<{ user: string }>(
+    `SELECT p."aggregateId" AS "user" FROM projection_parked p
+     WHERE p.bucket = $1::smallint AND p.worker = $2 AND p."aggregateId" = ANY ($3::text::uuid[])`,
+    [bucket, worker, `{${users.join(',')}}`],
+    { repeatable: true }
+  )
+  return new Set(rows.map(({ user }) => user))
+}
+
+/** Up to `limit` parked users after one, by id. */
+export async function selectParked(
+  db: Db,
+  bucket: number,
+  worker: string,
+  { after, limit }: { after: string; limit: number }
+): Promise<Parked[]> {
+  const rows = await db.query<Omit<Parked, 'position'> & { position: string }>(
+    `SELECT p."aggregateId" AS "user", p."tenantId" AS tenant, p.position, p.version, p.error FROM projection_parked p
+     WHERE p.bucket = $1::smallint AND p.worker = $2 AND p."aggregateId" > $3::uuid ORDER BY p."aggregateId" LIMIT $4::integer`,
+    [bucket, worker, after, limit],
+    { repeatable: true }
+  )
+  return rows.map((row) => ({ ...row, position: Number(row.position) }))
+}
+
+export type Batch = {
+  bucket: number
+  rebuilds: boolean
+  epoch: number
+  /** position it was read from, and moves to */
+  from: number
+  to: number
+  rows: readonly TableRow[]
+  parked: readonly Parked[]
+  /** users who are parked no more */
+  released: readonly string[]
+}
+
+/** Stores what a projection made of a batch of events, exactly once; tells whether it did (project_events). */
+export async function storeBatch(db: Db, { name, version, tables }: Projection, batch: Batch): Promise<boolean> {
+  const { bucket, rebuilds, epoch, from, to } = batch
+  const rows = Object.fromEntries(
+    tables.map((table) => [
+      table.name,
+      batch.rows.filter((each) => each.table === table).map(({ row }) => ({ bucket, ...row }))
+    ])
+  )
+  const [answer] = await db.query<{ stored: boolean }>(
+    `SELECT project_events($1, $2::integer, $3::smallint, $4, $5::bigint, $6::bigint, $7::bigint, $8::text::json, $9::text::jsonb,
+       $10::text::uuid[]) AS stored`,
+    [
+      name,
+      version,
+      bucket,
+      projectionWorker(name, rebuilds),
+      epoch,
+      from,
+      to,
+      JSON.stringify(rows),
+      JSON.stringify(batch.parked),
+      `{${batch.released.join(',')}}`
+    ]
+  )
+  return answer!.stored
+}
+
+export type RebuildStage = 'filling' | 'indexing' | 'closing'
+
+export type RebuildStatus = { version: number; typesRevision: number; stage: RebuildStage; startedAt: string }
+
+export type ProjectionStatus = {
+  version: number
+  typesRevision: number
+  filledAt: string
+  rebuild: RebuildStatus | null
+  /** users parked by the tables that serve, and by the rebuild */
+  parked: number
+  rebuildParked: number
+  /** of every bucket, by number: last position of the log, of the tables that serve, and of the rebuild */
+  places: { head: number; position: number; rebuilt: number }[]
+}
+
+type StatusRow = Omit<ProjectionStatus, 'rebuild' | 'places'> & {
+  rebuildVersion: number | null
+  rebuildRevision: string | null
+  stage: RebuildStage | null
+  startedAt: string | null
+  places: string
+}
+
+/** How a projection stands; null before its first start. */
+export async function selectProjection(db: Db, name: string, buckets: number): Promise<ProjectionStatus | null> {
+  const [row] = await db.query<StatusRow>(
+    `SELECT p.version, p."typesRevision", p."filledAt", p."rebuildVersion", p."rebuildRevision", p."rebuildStage" AS stage, p."rebuildStartedAt" AS "startedAt",
+       (SELECT count(*) FROM projection_parked k WHERE k.worker = $2) AS parked,
+       (SELECT count(*) FROM projection_parked k WHERE k.worker = $3) AS "rebuildParked",
+       (SELECT json_agg(json_build_object(
+          'head', coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket::smallint ORDER BY e.position DESC LIMIT 1), 0),
+          'position', coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $2), 0),
+          'rebuilt', coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $3), 0)) ORDER BY b.bucket)
+        FROM generate_series(0, $4::integer - 1) AS b(bucket))::text AS places
+     FROM projections p WHERE p.bucket = 0 AND p.name = $1`,
+    [name, projectionWorker(name, false), projectionWorker(name, true), buckets],
+    { repeatable: true }
+  )
+  if (!row) return null
+  const { rebuildVersion, rebuildRevision, stage, startedAt } = row
+  return {
+    version: row.version,
+    typesRevision: Number(row.typesRevision),
+    filledAt: new Date(row.filledAt).toISOString(),
+    rebuild: stage && {
+      version: rebuildVersion!,
+      typesRevision: Number(rebuildRevision),
+      stage,
+      startedAt: new Date(startedAt!).toISOString()
+    },
+    parked: Number(row.parked),
+    rebuildParked: Number(row.rebuildParked),
+    places: JSON.parse(row.places)
+  }
+}
+
+/** Notes a projection at its first start; does nothing at later ones. */
+export async function insertProjection(
+  db: Db,
+  { name, version, typesRevision }: { name: string; version: number; typesRevision: number }
+): Promise<void> {
+  await db.query(
+    `INSERT INTO projections (name, version, "typesRevision") VALUES ($1, $2::integer, $3::bigint) ON CONFLICT DO NOTHING`,
+    [name, version, typesRevision],
+    { repeatable: true }
+  )
+}
+
+const tablesOf = ({ tables }: Projection): string => `{${tables.map((table) => table.name).join(',')}}`
+
+/** Begins to fill the tables anew beside those that serve; false when those, or a rebuild, are of a newer version. */
+export async function startRebuild(db: Db, projection: Projection, typesRevision: number): Promise<boolean> {
+  const [row] = await db.query<{ started: boolean }>(
+    'SELECT start_rebuild($1, $2::integer, $3::bigint, $4::text::text[]) AS started',
+    [projection.name, projection.version, typesRevision, tablesOf(projection)]
+  )
+  return row!.started
+}
+
+/** Takes a rebuild from one stage to the next, if it is there. */
+export async function updateStage(
+  db: Db,
+  { name, version }: Projection,
+  from: RebuildStage,
+  to: RebuildStage
+): Promise<void> {
+  await db.query(
+    `UPDATE projections SET "rebuildStage" = $4 WHERE bucket = 0 AND name = $1 AND "rebuildVersion" = $2::integer AND "rebuildStage" = $3`,
+    [name, version, from, to],
+    { repeatable: true }
+  )
+}
+
+/** The statements that make the indexes which a rebuild still lacks. */
+export async function selectMissingIndexes(db: Db, projection: Projection): Promise<string[]> {
+  const rows = await db.query<{ sql: string }>(
+    'SELECT sql FROM missing_rebuild_indexes($1::text::text[])',
+    [tablesOf(projection)],
+    { repeatable: true }
+  )
+  return rows.map(({ sql }) => sql)
+}
+
+/** Lets the rebuilt tables serve; false when the rebuild is not as far as those that do. Waits for running queries at most `waitMs`, then throws. */
+export async function swapProjection(
+  db: Db,
+  projection: Projection,
+  { epoch, waitMs }: { epoch: number; waitMs: number }
+): Promise<boolean> {
+  const [row] = await db.query<{ swapped: boolean }>(
+    'SELECT swap_projection($1, $2::integer, $3::bigint, $4::text::text[], $5::integer) AS swapped',
+    [projection.name, projection.version, epoch, tablesOf(projection), waitMs]
+  )
+  return row!.swapped
+}
+
+/** Drops what the last rebuild replaced; false when there is nothing. */
+export async function dropOldTables(db: Db, projection: Projection): Promise<boolean> {
+  const [row] = await db.query<{ dropped: boolean }>('SELECT drop_old_tables($1::text::text[]) AS dropped', [
+    tablesOf(projection)
+  ])
+  return row!.dropped
+}
+
+/** Whether tables that the last rebuild replaced are still there. */
+export async function selectOldTables(db: Db, projection: Projection): Promise<boolean> {
+  const [row] = await db.query<{ any: boolean }>(
+    `SELECT coalesce(bool_or(to_regclass(quote_ident(t.name || '_old')) IS NOT NULL), false) AS any FROM unnest($1::text::text[]) AS t(name)`,
+    [tablesOf(projection)],
+    { repeatable: true }
+  )
+  return row!.any
+}
+
+/** Users parked by the tables that serve, in every bucket, by id; at most `limit` after one. */
+export async function selectParkedPage(
+  db: Db,
+  name: string,
+  { after, limit }: { after: string | undefined; limit: number }
+): Promise<{ userId: string; tenantId: string; version: number; error: string; since: string }[]> {
+  const { aggregateId, tenantId, version, error, createdAt, worker } = projectionParked
+  return await db.orm
+    .select({ userId: aggregateId, tenantId, version, error, since: createdAt })
+    .from(projectionParked)
+    .where(and(eq(worker, projectionWorker(name, false)), after === undefined ? undefined : gt(aggregateId, after)))
+    .orderBy(asc(aggregateId))
+    .limit(limit)
+}
