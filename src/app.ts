@@ -34,8 +34,10 @@ import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
 import { subscriptionRoutes } from './http/routes/subscriptions.js'
 import { transferRoutes } from './http/routes/transfer.js'
+import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
+import type { DirectoryService } from './services/directory.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
 import type { ExportService } from './services/export.js'
@@ -50,6 +52,7 @@ import type { SubscriptionService } from './services/subscriptions.js'
 import type { VerifyService } from './services/verify.js'
 
 export type Services = {
+  directory: DirectoryService
   events: EventService
   feed: FeedService
   eventTypes: EventTypeService
@@ -129,6 +132,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     imports: services.imports,
     silenceMs: parts.silenceMs
   })
+  await app.register(userRoutes, { directory: services.directory })
   await app.register(replayRoutes, { replay: services.replay })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })

@@ -14,10 +14,12 @@ import type { RedisCache } from './edge/redis-cache.js'
 import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
+import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
 import { createExportService } from './services/export.js'
 import { createFeedService } from './services/feed.js'
+import { createFollow } from './services/follow.js'
 import { createHealthService } from './services/health.js'
 import { createImportService } from './services/import.js'
 import { createLogTail } from './services/log-tail.js'
@@ -51,6 +53,8 @@ const PROJECTIONS = [usersProjection]
 
 /** Longest run of a statement that makes an index, ms. */
 const LONG_MS = 6 * 3_600_000
+/** Longest wait of a reader for the read model to hold what it has written, ms. */
+const READ_WAIT_MS = 5000
 /** Events of other instances are seen after this long, ms. */
 const TAIL_POLL_MS = 100
 /** Those of this one are seen at once, but all that come within this time by one query, ms. */
@@ -172,6 +176,13 @@ export async function compose(
     onStored: wakeFollowers
   })
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
+  const follow = createFollow({
+    db,
+    projection: usersProjection.name,
+    buckets,
+    waitMs: Math.min(READ_WAIT_MS, config.REQUEST_TIMEOUT_MS * 0.8)
+  })
+  const directory = createDirectoryService({ db, follow, buckets })
   const statistics = createStatisticsService({ db, buckets })
   const subscriptions = createSubscriptionService({
     db,
@@ -183,6 +194,7 @@ export async function compose(
   const projections = createProjectionService({ db, projections: PROJECTIONS, eventTypes, buckets })
   const app = await buildApp({
     services: {
+      directory,
       events,
       eventTypes,
       exports,

@@ -30,18 +30,27 @@ export type DbOptions = {
 
 export type Param = string | number | boolean | null
 
+export type QueryOptions = {
+  /** whether it is tried again after a failure that another try may cure */
+  repeatable?: boolean
+  /** false: planned for these very parameters, each time */
+  prepare?: boolean
+}
+
 export type Db = {
   /**
    * Runs one statement and returns its rows as objects; jsonb, timestamps and bigint come as text. Throws DbError.
    * `repeatable` statements (reads, and writes that change nothing when repeated) are tried again after a failure that
    * another try may cure; all others are run at most once.
    */
-  query<Row extends object>(text: string, params?: readonly Param[], options?: { repeatable?: boolean }): Promise<Row[]>
+  query<Row extends object>(text: string, params?: readonly Param[], options?: QueryOptions): Promise<Row[]>
   /** Drizzle over `query`: its errors hide the DbError in their causes. Refuses transactions. */
   orm: PgRemoteDatabase
   /** Waits for running statements, at most `timeoutMs`, and closes the connections. */
   close(timeoutMs?: number): Promise<void>
 }
+
+type RunOptions = QueryOptions & { rowsAsArrays?: boolean }
 
 type Result = object[] & { command: string | null; count: number | null; columns: unknown[] | null }
 
@@ -84,8 +93,12 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     }
   } as postgres.Options<Record<string, postgres.PostgresType>>)
 
-  async function runOnce(text: string, params: readonly Param[], rowsAsArrays: boolean): Promise<Result> {
-    const query = sql.unsafe(text, params as Param[], { prepare })
+  async function runOnce(
+    text: string,
+    params: readonly Param[],
+    { rowsAsArrays, prepare: prepared = true }: RunOptions
+  ): Promise<Result> {
+    const query = sql.unsafe(text, params as Param[], { prepare: prepare && prepared })
     const result = (await beforeDeadline(
       rowsAsArrays ? query.values() : query,
       deadlineMs,
@@ -104,29 +117,25 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     return result
   }
 
-  async function run(
-    text: string,
-    params: readonly Param[],
-    rowsAsArrays: boolean,
-    repeatable: boolean
-  ): Promise<object[]> {
+  async function run(text: string, params: readonly Param[], options: RunOptions): Promise<object[]> {
     for (let tries = 0; ; tries++) {
       try {
-        return await slots.run(() => runOnce(text, params, rowsAsArrays).catch(afterClosing))
+        return await slots.run(() => runOnce(text, params, options).catch(afterClosing))
       } catch (thrown) {
         const err = toDbError(thrown)
         const wait = RETRY_AFTER_MS[tries]
-        if (!repeatable || err.outcome === 'definite' || err.sqlState === 'POOL_BUSY' || wait === undefined) throw err
+        if (!options.repeatable || err.outcome === 'definite' || err.sqlState === 'POOL_BUSY' || wait === undefined)
+          throw err
         await pause(wait)
       }
     }
   }
 
   return {
-    query: <Row extends object>(text: string, params: readonly Param[] = [], { repeatable = false } = {}) =>
-      run(text, params, false, repeatable) as Promise<Row[]>,
+    query: <Row extends object>(text: string, params: readonly Param[] = [], options: QueryOptions = {}) =>
+      run(text, params, options) as Promise<Row[]>,
     orm: drizzle(async (text, params, method) => ({
-      rows: await run(text, params, method === 'all', text.startsWith('select'))
+      rows: await run(text, params, { rowsAsArrays: method === 'all', repeatable: text.startsWith('select') })
     })),
     async close(timeoutMs = 5000) {
       // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).

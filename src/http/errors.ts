@@ -77,6 +77,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   DEADLINE_EXCEEDED: { status: 503, title: 'The request took too long' },
   OUTCOME_UNKNOWN: { status: 503, title: 'Whether the events were stored is not known' },
   OVERLOADED: { status: 503, title: 'The service has more work than it can do' },
+  PROJECTION_BEHIND: { status: 503, title: 'The read model does not hold what is asked for yet' },
   SHUTTING_DOWN: { status: 503, title: 'The service is shutting down' }
 }
 

@@ -30,6 +30,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'feed', description: 'all events in order, as pages and as a stream' },
         { name: 'event types', description: 'register your own, and see what there is' },
         { name: 'state', description: 'replay and time travel' },
+        { name: 'users', description: 'who there is' },
         { name: 'snapshots', description: 'stored states that save replaying' },
         { name: 'subscriptions', description: 'deliver events to other systems' },
         { name: 'projections', description: 'how far the read models are, and their rebuild' },

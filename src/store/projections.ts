@@ -228,6 +228,21 @@ export async function selectProjection(db: Db, name: string, buckets: number): P
   }
 }
 
+/** Of a bucket: last position of the log, and up to which the tables that serve hold everything. */
+export type ProjectionPlace = { head: number; position: number }
+
+/** Where a projection stands in every bucket, by number of the bucket. */
+export async function selectProjectionPlaces(db: Db, name: string, buckets: number): Promise<ProjectionPlace[]> {
+  const rows = await db.query<{ head: string; position: string }>(
+    `SELECT coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket::smallint ORDER BY e.position DESC LIMIT 1), 0) AS head,
+       coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $1), 0) AS position
+     FROM generate_series(0, $2::integer - 1) AS b(bucket) ORDER BY b.bucket`,
+    [projectionWorker(name, false), buckets],
+    { repeatable: true }
+  )
+  return rows.map(({ head, position }) => ({ head: Number(head), position: Number(position) }))
+}
+
 /** Notes a projection at its first start; does nothing at later ones. */
 export async function insertProjection(
   db: Db,

@@ -36,6 +36,7 @@ const provenIn: Record<ErrorCode, string> = {
   PRECONDITION_AMBIGUOUS: 'expected-version',
   PRECONDITION_FAILED: 'expected-version',
   PRECONDITION_INVALID: 'expected-version',
+  PROJECTION_BEHIND: 'reflection',
   PROJECTION_NEWER: 'projections',
   PROJECTION_NOT_FOUND: 'projections',
   REQUEST_TIMEOUT: 'sockets',

@@ -1,0 +1,198 @@
+/**
+ * Reads of the directory of users, each one statement: what it finds and the position that it reflects are of one moment. They
+ * are planned for the values at hand, since which index serves depends on how common a value is.
+ */
+import type { Db, Param } from '../db/client.js'
+import { literal, type UserFilter, type UserMark, type UserOrder, type UserSort, wordsOf } from '../domain/directory.js'
+import type { JsonObject } from '../domain/event.js'
+import type { User } from '../domain/user.js'
+import { positionOf, REFLECTED, type Reflected, reflectedIn } from './reflected.js'
+
+/** A user as the directory shows it. */
+export type DirectoryUser = {
+  userId: string
+  tenantId: string
+  username: string
+  email: string
+  fullName: string | null
+  phone: string | null
+  status: User['status']
+  roleIds: string[]
+  totalLogins: number
+  failedLoginAttempts: number
+  /** whether lockedUntil is still to come */
+  accountLocked: boolean
+  lockedUntil: string | null
+  lastLoginAt: string | null
+  attributes: JsonObject
+  createdAt: string
+  updatedAt: string | null
+  deletedAt: string | null
+  lastUpdatedVersion: number
+  lastPosition: number
+}
+
+/** Columns of the order that pages are in, as the indexes have them. */
+const KEYS: Record<UserSort, string> = {
+  createdAt: '"createdAt"',
+  updatedAt: 'coalesce("updatedAt", "createdAt")',
+  username: 'lower(username) COLLATE "C"',
+  email: 'lower(email) COLLATE "C"'
+}
+const isTime = (sort: UserSort): boolean => sort === 'createdAt' || sort === 'updatedAt'
+
+const COLUMNS = `"userId", "tenantId", username, email, "fullName", phone, status, "roleIds", "totalLogins", "failedLoginAttempts",
+  coalesce("lockedUntil" > now(), false) AS "accountLocked", "lockedUntil", "lastLoginAt", attributes, "createdAt", "updatedAt",
+  "deletedAt", "lastUpdatedVersion", "lastPosition"`
+
+type Page = { position: string | null; users: string }
+
+/** The next `limit` users of an order, after `after`, each with the key of its place in it. */
+export async function selectUsers(
+  db: Db,
+  filter: UserFilter,
+  { sort, descending }: UserOrder,
+  page: { after: UserMark | undefined; limit: number; trigrams: boolean }
+): Promise<Reflected & { users: (DirectoryUser & { key: string })[] }> {
+  const bind = binder()
+  const way = descending ? 'DESC' : 'ASC'
+  const conditions = conditionsOf(filter, page.trigrams, bind)
+  if (page.after) {
+    const { key, userId } = page.after
+    const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
+    conditions.push(`(${KEYS[sort]}, "userId") ${descending ? '<' : '>'} ${place}`)
+  }
+  const [row] = await db.query<Page>(
+    `SELECT ${REFLECTED} AS position, (
+       SELECT coalesce(json_agg(found), '[]') FROM (
+         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM user_read_model
+         WHERE ${conditions.join(' AND ')}
+         ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer) found)::text AS users`,
+    bind.values,
+    ONCE
+  )
+  const users = (JSON.parse(row!.users) as (DirectoryUser & { key: string })[]).map((user) => ({
+    ...shown(user),
+    key: isTime(sort) ? instant(user.key) : user.key
+  }))
+  return { position: positionOf(row!), users }
+}
+
+/** One user; null if the directory has no such user of the tenant. `position` is of the user's bucket. */
+export async function selectUser(
+  db: Db,
+  bucket: number,
+  { tenantId, userId }: { tenantId: string; userId: string }
+): Promise<Reflected & { user: DirectoryUser | null }> {
+  const [row] = await db.query<{ position: string | null; user: string | null }>(
+    `SELECT ${reflectedIn('$1')} AS position, (
+       SELECT row_to_json(found) FROM (
+         SELECT ${COLUMNS} FROM user_read_model
+         WHERE bucket = $1::smallint AND "userId" = $2::uuid AND "tenantId" = $3::uuid) found)::text AS user`,
+    [bucket, userId, tenantId],
+    { repeatable: true }
+  )
+  return { position: positionOf(row!), user: row!.user === null ? null : shown(JSON.parse(row!.user) as DirectoryUser) }
+}
+
+/** How many users there are, counted no further than `max`. */
+export async function countUsers(
+  db: Db,
+  filter: UserFilter,
+  { max, trigrams }: { max: number; trigrams: boolean }
+): Promise<Reflected & { count: number }> {
+  const bind = binder()
+  const conditions = conditionsOf(filter, trigrams, bind)
+  const [row] = await db.query<{ position: string | null; count: string }>(
+    `SELECT ${REFLECTED} AS position, (
+       SELECT count(*) FROM (SELECT FROM user_read_model WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
+    bind.values,
+    ONCE
+  )
+  return { position: positionOf(row!), count: Number(row!.count) }
+}
+
+/** How many users of these statuses there are, from the counts of days: as quick for a million as for one. */
+export async function sumUsers(
+  db: Db,
+  tenantId: string,
+  statuses: readonly string[]
+): Promise<Reflected & { count: number }> {
+  const sum = STATUSES.filter((status) => statuses.includes(status)).map((status) => `sum(${status})`)
+  const [row] = await db.query<{ position: string | null; count: string | null }>(
+    `SELECT ${REFLECTED} AS position, (SELECT ${sum.join(' + ') || '0'} FROM user_activity_days WHERE "tenantId" = $1::uuid) AS count`,
+    [tenantId],
+    { repeatable: true }
+  )
+  return { position: positionOf(row!), count: Number(row!.count ?? 0) }
+}
+
+/** Whether words can be found anywhere in a name: the index for it needs the extension pg_trgm. */
+export async function hasTrigrams(db: Db): Promise<boolean> {
+  const [row] = await db.query<{ found: boolean }>(
+    `SELECT to_regclass('"IDX_READ_MODEL_SEARCH"') IS NOT NULL AS found`,
+    [],
+    { repeatable: true }
+  )
+  return row!.found
+}
+
+/** A plan for these values alone, made anew each time. */
+const ONCE = { repeatable: true, prepare: false }
+const STATUSES = ['active', 'inactive', 'suspended', 'deleted'] as const
+
+type Binder = ((value: Param) => string) & { values: Param[] }
+
+/** Gives values the names of parameters. */
+function binder(): Binder {
+  const values: Param[] = []
+  return Object.assign((value: Param) => `$${values.push(value)}`, { values })
+}
+
+function conditionsOf(filter: UserFilter, trigrams: boolean, bind: Binder): string[] {
+  const { username, email, q, statuses, role, locked } = filter
+  const conditions = [`"tenantId" = ${bind(filter.tenantId)}::uuid`]
+  const add = (value: Param | undefined, condition: (bound: string) => string) => {
+    if (value !== undefined) conditions.push(condition(bind(value)))
+  }
+  if (!filter.includeDeleted && !statuses?.includes('deleted')) conditions.push('"deletedAt" IS NULL')
+  add(username, (bound) => `lower(username) COLLATE "C" = lower(${bound}::text)`)
+  add(email, (bound) => `lower(email) COLLATE "C" = lower(${bound}::text)`)
+  if (q !== undefined) conditions.push(...search(q, trigrams, bind))
+  add(statuses && textArray(statuses), (bound) => `status = ANY (${bound}::text::text[])`)
+  add(role === undefined ? undefined : textArray([role]), (bound) => `"roleIds" @> ${bound}::text::text[]`)
+  if (locked !== undefined)
+    conditions.push(locked ? '"lockedUntil" > now()' : '("lockedUntil" IS NULL OR "lockedUntil" <= now())')
+  add(filter.createdFrom, (bound) => `"createdAt" >= ${bound}::timestamptz`)
+  add(filter.createdTo, (bound) => `"createdAt" < ${bound}::timestamptz`)
+  add(filter.updatedFrom, (bound) => `${KEYS.updatedAt} >= ${bound}::timestamptz`)
+  add(filter.updatedTo, (bound) => `${KEYS.updatedAt} < ${bound}::timestamptz`)
+  return conditions
+}
+
+/** An array as PostgreSQL writes it. */
+const textArray = (texts: readonly string[]): string =>
+  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
+
+/** All words anywhere, or the whole at the beginning of username, email or full name. */
+function search(q: string, trigrams: boolean, bind: Binder): string[] {
+  const words = trigrams ? wordsOf(q) : null
+  if (words) return words.map((word) => `search LIKE '%' || lower(${bind(literal(word))}::text) || '%'`)
+  const prefix = `lower(${bind(literal(q.trim()))}::text) || '%'`
+  const columns = ['username', 'email', '"fullName"'].map((column) => `lower(${column}) COLLATE "C" LIKE ${prefix}`)
+  return [`(${columns.join(' OR ')})`]
+}
+
+const instant = (text: string): string => new Date(text).toISOString()
+const instantOrNull = (text: string | null): string | null => text && instant(text)
+
+function shown(user: DirectoryUser): DirectoryUser {
+  return {
+    ...user,
+    lockedUntil: instantOrNull(user.lockedUntil),
+    lastLoginAt: instantOrNull(user.lastLoginAt),
+    createdAt: instant(user.createdAt),
+    updatedAt: instantOrNull(user.updatedAt),
+    deletedAt: instantOrNull(user.deletedAt)
+  }
+}
