@@ -183,7 +183,7 @@ export async function compose(
     waitMs: Math.min(READ_WAIT_MS, config.REQUEST_TIMEOUT_MS * 0.8)
   })
   const directory = createDirectoryService({ db, follow, buckets })
-  const statistics = createStatisticsService({ db, buckets })
+  const statistics = createStatisticsService({ db, follow, buckets })
   const subscriptions = createSubscriptionService({
     db,
     eventTypes,

@@ -28,6 +28,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   MOMENT_INVALID: { status: 400, title: 'A date-time does not exist' },
   PRECONDITION_AMBIGUOUS: { status: 400, title: 'Body and headers expect different versions' },
   PRECONDITION_INVALID: { status: 400, title: 'A precondition header cannot be understood' },
+  RANGE_INVALID: { status: 400, title: 'A span of time is empty or too long' },
   TARGET_AMBIGUOUS: { status: 400, title: 'A version and a moment are asked for at once' },
   VALIDATION_FAILED: { status: 400, title: 'The request does not fit the contract' },
   NO_STATE_YET: { status: 404, title: 'The user had no events yet' },

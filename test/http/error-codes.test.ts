@@ -39,6 +39,7 @@ const provenIn: Record<ErrorCode, string> = {
   PROJECTION_BEHIND: 'reflection',
   PROJECTION_NEWER: 'projections',
   PROJECTION_NOT_FOUND: 'projections',
+  RANGE_INVALID: 'activity',
   REQUEST_TIMEOUT: 'sockets',
   ROUTE_NOT_FOUND: 'shell',
   SHUTTING_DOWN: 'sockets',

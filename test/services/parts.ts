@@ -10,6 +10,7 @@ import { createMetrics } from '../../src/observe/metrics.js'
 import { createAppendQueue } from '../../src/services/append-queue.js'
 import { createEventTypeService, type EventTypeService } from '../../src/services/event-types.js'
 import { createEventService, type EventService } from '../../src/services/events.js'
+import { createFollow } from '../../src/services/follow.js'
 import { createReplayService, type ReplayService } from '../../src/services/replay.js'
 import { createSnapshotService, type SnapshotPolicy, type SnapshotService } from '../../src/services/snapshots.js'
 import { createStateCache } from '../../src/services/state-cache.js'
@@ -94,6 +95,7 @@ export async function testParts(
     eventBytesMax: 65_536,
     onStored: () => {}
   })
+  const follow = createFollow({ db, projection: 'users', buckets, waitMs: 5000 })
   return {
     db,
     database,
@@ -103,7 +105,7 @@ export async function testParts(
     events,
     replay,
     snapshots,
-    statistics: createStatisticsService({ db, buckets }),
+    statistics: createStatisticsService({ db, follow, buckets }),
     unfoldable,
     async seed(key, events) {
       await db.query(SEED, [bucketOf(key.userId, buckets), key.userId, key.tenantId, JSON.stringify(events)])

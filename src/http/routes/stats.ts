@@ -1,10 +1,34 @@
 /** Routes with numbers about the store. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { ACTIVITY_INTERVALS } from '../../domain/activity.js'
 import type { StatisticsService } from '../../services/statistics.js'
+import { atLeastOf, positionHeaders, reflectedPosition, reflection } from '../reflection.js'
 import { instant, noQuery, problems, tenantHeaders, tenantOf } from '../schemas.js'
 
 const momentOrNull = (description: string) => Type.Union([instant(description), Type.Null()])
+
+const day = (description: string) => Type.String({ format: 'date', description })
+
+const ActivityInterval = Type.Object({
+  from: day('first day'),
+  to: day('the day after the last'),
+  events: Type.Integer({ description: 'that were recorded' }),
+  eventsByType: Type.Record(Type.String(), Type.Integer()),
+  signIns: Type.Integer({ description: 'events of LoginInfoUpdated' }),
+  users: Type.Object(
+    {
+      active: Type.Integer(),
+      inactive: Type.Integer(),
+      suspended: Type.Integer(),
+      deleted: Type.Integer(),
+      locked: Type.Integer({
+        description: 'locked and not unlocked since, also when the lock has run out; they are of a status besides'
+      })
+    },
+    { description: 'at the end of the interval' }
+  )
+})
 
 export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsService }> = async (
   app,
@@ -74,5 +98,49 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
       }
     },
     (request) => statistics.snapshots(tenantOf(request), request.query.limit)
+  )
+
+  app.get(
+    '/stats/activity',
+    {
+      schema: {
+        operationId: 'readActivity',
+        summary: 'What happened by day, week or month',
+        description:
+          'Events, sign-ins and users of a tenant, by the time at which events were recorded, in days of UTC. Comes from the read model: `position` says up to which event. The first and the last interval are cut off at `from` and `to`.',
+        tags: ['stats'],
+        headers: positionHeaders,
+        querystring: Type.Object(
+          {
+            from: Type.Optional(day('first day; 30 days before `to` when absent')),
+            to: Type.Optional(day('exclusive; tomorrow when absent, so that today is in it')),
+            interval: Type.Union(
+              ACTIVITY_INTERVALS.map((interval) => Type.Literal(interval)),
+              { default: 'day', description: 'weeks begin on Monday; at most 1,000 intervals' }
+            ),
+            ...reflection
+          },
+          { additionalProperties: false }
+        ),
+        response: {
+          200: Type.Object({
+            from: day('first day'),
+            to: day('exclusive'),
+            interval: Type.String(),
+            position: reflectedPosition,
+            intervals: Type.Array(ActivityInterval, { description: 'the earliest first, also where nothing happened' })
+          }),
+          ...problems(['RANGE_INVALID', 'PROJECTION_BEHIND'])
+        }
+      }
+    },
+    (request) => {
+      const { from, to, interval } = request.query
+      return statistics.activity(
+        tenantOf(request),
+        { ...(from && { from }), ...(to && { to }), interval },
+        atLeastOf(request)
+      )
+    }
   )
 }
