@@ -14,7 +14,7 @@ export type LoadPlan = {
   body?: string
 }
 
-export type LoadResult = { perSecond: number; p50Ms: number; p99Ms: number; failed: number }
+export type LoadResult = { perSecond: number; p50Ms: number; p95Ms: number; p99Ms: number; failed: number }
 
 async function load(plan: LoadPlan): Promise<LoadResult> {
   let next = 0
@@ -48,6 +48,7 @@ async function load(plan: LoadPlan): Promise<LoadResult> {
   return {
     perSecond: result['2xx'] / result.duration,
     p50Ms: at(0.5),
+    p95Ms: at(0.95),
     p99Ms: at(0.99),
     failed: result.non2xx + result.errors
   }

@@ -23,7 +23,8 @@ export type Machine = Awaited<ReturnType<typeof bringMachine>>
 /** An embedded PostgreSQL with default durability on disk, and what runs on it. */
 export async function bringMachine() {
   const dataDir = await mkdtemp(join(tmpdir(), 'user-event-store-bench-'))
-  const cluster = await startEmbeddedPostgres({ dataDir })
+  // Every service that a whole run starts has a pool of its own.
+  const cluster = await startEmbeddedPostgres({ dataDir, settings: { max_connections: '300' } })
   const releasers: (() => Promise<unknown>)[] = []
 
   async function startNode(
@@ -57,13 +58,20 @@ export async function bringMachine() {
     releasers.push(async () => child.kill())
     return async (plan) => {
       child.send(plan)
-      const [result] = await Promise.race([
-        once(child, 'message'),
-        once(child, 'exit').then(() => {
-          throw new Error(`${file} ended.`)
-        })
-      ])
-      return result as Result
+      const done = new AbortController()
+      const { signal } = done
+      try {
+        const [result] = await Promise.race([
+          once(child, 'message', { signal }),
+          once(child, 'exit', { signal }).then(() => {
+            throw new Error(`${file} ended.`)
+          })
+        ])
+        return result as Result
+      } finally {
+        // Whoever lost the race listens no longer.
+        done.abort()
+      }
     }
   }
 
@@ -94,6 +102,11 @@ export async function bringMachine() {
     load: worker<LoadPlan, LoadResult>('load.ts'),
     /** Statements straight to PostgreSQL. */
     raw: worker<RawPlan, RawResult>('raw.ts'),
+
+    /** Has `release` called when the benchmark is over. */
+    onStop(release: () => Promise<unknown>): void {
+      releasers.push(release)
+    },
 
     async stop(): Promise<void> {
       for (const release of releasers.reverse()) await release()

@@ -24,6 +24,7 @@ const { values } = parseArgs({
 })
 const plan: Plan = {
   quick: values.quick,
+  only: values.only,
   durationMs: values.seconds ? Number(values.seconds) * 1000 : values.quick ? 900 : 4000,
   growTo: Number(values['seed-events'])
 }
@@ -57,11 +58,16 @@ async function measure(scenarios: Scenario[]): Promise<Map<Scenario, Finding>> {
   return findings
 }
 
-function rowsOf({ name, unit, atMost }: Scenario, { ours, limits }: Finding): string[][] {
+function rowsOf({ name, unit, atMost, atLeast }: Scenario, { ours, limits }: Finding): string[][] {
   const value = median(ours)
   const shown = (number: number) =>
     unit === 'rate' ? `${Math.round(number)}/s` : `${number.toFixed(unit === 'ms' ? 2 : 0)} ${unit}`
-  const absolute = atMost === undefined ? '' : `${value <= atMost ? 'ok' : 'MISSED'} (at most ${atMost} ${unit})`
+  const absolute =
+    atLeast !== undefined
+      ? `${value >= atLeast ? 'ok' : 'MISSED'} (at least ${atLeast}/s)`
+      : atMost !== undefined
+        ? `${value <= atMost ? 'ok' : 'MISSED'} (at most ${atMost} ${unit})`
+        : ''
   const first = [name, shown(value), '', '', '', absolute]
   const others = limits.map(({ name: limit, bar, values: found, ratios }) => {
     const ratio = median(ratios)
@@ -91,7 +97,13 @@ try {
   const findings = await measure(all.filter(({ name }) => !values.only || name.includes(values.only)))
   print([...findings].flatMap(([scenario, finding]) => rowsOf(scenario, finding)))
   const { model } = cpus()[0]!
-  const results = [...findings].map(([{ name, unit, atMost }, finding]) => ({ name, unit, atMost, ...finding }))
+  const results = [...findings].map(([{ name, unit, atMost, atLeast }, finding]) => ({
+    name,
+    unit,
+    atMost,
+    atLeast,
+    ...finding
+  }))
   writeFileSync(
     'bench-results.json',
     JSON.stringify(

@@ -34,6 +34,17 @@ export async function seedEvents(
   await sql.unsafe('ANALYZE user_events')
 }
 
+/** Fills an empty database with users of EVENTS_PER_USER events each, one event of every user after the other, as many clients would. */
+export async function seedInterleaved(sql: Sql, events: number): Promise<void> {
+  const users = events / EVENTS_PER_USER
+  await sql.unsafe(`
+    INSERT INTO user_events (${COLUMNS})
+    SELECT 0, (v - 1) * ${users} + u + 1, gen_random_uuid(), md5('bulk' || u)::uuid, v, ${TYPE}, 1, ${DATA},
+           '00000000-0000-0000-0000-000000000000', date_trunc('milliseconds', clock_timestamp())
+    FROM generate_series(1, ${EVENTS_PER_USER}) v, generate_series(0, ${users - 1}) u`)
+  await sql.unsafe('ANALYZE user_events')
+}
+
 /** Adds one user with `events` events. */
 export async function seedUser(sql: Sql, userId: string, events: number): Promise<void> {
   const from = await lastPosition(sql)

@@ -1,3 +1,4 @@
+import { until } from '../../support/wait.js'
 import type { Database, Machine, Server } from '../machine.js'
 import { seedEvents } from '../seed.js'
 import { bodyOf, JSON_BODY, succeeded } from './requests.js'
@@ -73,11 +74,11 @@ export async function growth(
 }
 
 async function counted({ sql }: Database): Promise<void> {
-  for (;;) {
+  const isCounted = async (): Promise<boolean> => {
     const [row] = await sql.unsafe<{ behind: string }[]>(
-      `SELECT (SELECT max(position) FROM user_events WHERE bucket = 0) - coalesce((SELECT min(position) FROM workers WHERE position > 0 OR name <> 'snapshot-expiry'), 0) AS behind`
+      `SELECT (SELECT max(position) FROM user_events WHERE bucket = 0) - coalesce((SELECT min(position) FROM workers WHERE name IN ('statistics', 'snapshots')), 0) AS behind`
     )
-    if (Number(row!.behind) <= 0) return
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    return Number(row!.behind) <= 0
   }
+  await until(isCounted, { timeoutMs: 900_000, everyMs: 500, what: 'the events to be counted' })
 }

@@ -3,8 +3,11 @@ import { randomUUID } from 'node:crypto'
 import type { Database, Machine } from '../machine.js'
 import { bulkUsers, seedEvents, seedUser } from '../seed.js'
 import { appends } from './appends.js'
+import { delivery } from './delivery.js'
+import { directory } from './directory.js'
 import { growth } from './growth.js'
 import { histories } from './histories.js'
+import { imports } from './imports.js'
 import { memory } from './memory.js'
 import { replays } from './replays.js'
 import { appendTo, snapshot } from './requests.js'
@@ -33,13 +36,20 @@ export async function prepare(machine: Machine, plan: Plan, note: (text: string)
   for (const userId of [...snapshotted, ...replayed.values()]) await snapshot(service, userId, 'bench')
   await appendTo(service, snapshotted, 50)
 
+  /** What takes long to prepare is left out where nobody asks for it. */
+  const wanted = (name: string): boolean =>
+    !plan.quick && (!plan.only || name.includes(plan.only) || plan.only.includes(name))
+
   return [
     ...appends(machine, service, nothing, small, users, plan),
     ...states(machine, service, cold, nothing, small, users, snapshotted, plan),
     ...replays(machine, service, small, replayed, plan),
     ...histories(machine, service, small, replayed, plan),
+    ...(wanted('import') ? await imports(machine) : []),
     ...(plan.growTo > 0 ? await growth(machine, service, users, plan, note) : []),
-    ...(plan.quick ? [] : await memory(machine, note))
+    ...(wanted('memory') ? await memory(machine, note) : []),
+    ...(wanted('find users') ? await directory(machine, plan, note) : []),
+    ...(wanted('deliver to NATS') ? await delivery(machine, note) : [])
   ]
 }
 

@@ -15,12 +15,17 @@ export type Scenario = {
   limits: Limit[]
   /** absolute bar: at most this */
   atMost?: number
+  /** absolute bar of a rate: at least this, per second */
+  atLeast?: number
   /** measured once, not in every round */
   once?: boolean
 }
 
 export type Plan = {
   durationMs: number
-  quick: boolean /** events of the large database; 0: leave growth out */
+  quick: boolean
+  /** part of the names of the scenarios that are wanted; all when absent */
+  only?: string | undefined
+  /** events of the large database; 0: leave growth out */
   growTo: number
 }
