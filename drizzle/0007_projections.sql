@@ -159,26 +159,36 @@ AS $$
 $$;
 --> statement-breakpoint
 
--- start_rebuild: begins to fill a projection's tables anew, beside those that serve. One that is under way is begun again.
+-- start_rebuild: begins to fill a projection's tables anew, beside those that serve. One by older code or under older types that
+-- is under way is begun again, now by these.
 --
 -- p_version, p_revision   of the projection's code, and of the registered event types it knows
--- Returns whether it did: false when the tables that serve, or a rebuild, are of a newer version.
+-- Returns 'started'; 'running' when such a rebuild is under way already, or 'newer' when what serves or is being filled is of a
+-- newer version. Nothing is changed then.
 CREATE FUNCTION start_rebuild(p_name varchar, p_version integer, p_revision bigint, p_tables text[])
-RETURNS boolean
+RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 DECLARE
+  v_next text := 'projection/' || p_name || '/rebuild';
+  v_found projections;
   v_table text;
   v_key text;
 BEGIN
+  INSERT INTO projections (name, version, "typesRevision") VALUES (p_name, 0, 0) ON CONFLICT DO NOTHING;
   -- Workers before projections: the order in which project_events takes them.
-  UPDATE workers w SET position = 0, epoch = w.epoch + 1 WHERE w.name = 'projection/' || p_name || '/rebuild';
+  PERFORM FROM workers w WHERE w.name = v_next ORDER BY w.bucket FOR UPDATE;
+  SELECT * INTO v_found FROM projections p WHERE p.bucket = 0 AND p.name = p_name FOR UPDATE;
+  IF greatest(v_found.version, v_found."rebuildVersion") > p_version THEN RETURN 'newer'; END IF;
+  IF v_found."rebuildVersion" = p_version AND v_found."rebuildRevision" >= p_revision THEN RETURN 'running'; END IF;
+
   UPDATE projections p
   SET "rebuildVersion" = p_version, "rebuildRevision" = p_revision, "rebuildStage" = 'filling', "rebuildStartedAt" = clock_timestamp()
-  WHERE p.bucket = 0 AND p.name = p_name AND greatest(p.version, p."rebuildVersion") <= p_version;
-  IF NOT FOUND THEN RETURN false; END IF;
-
+  WHERE p.bucket = 0 AND p.name = p_name;
+  -- The epoch goes up: whoever filled the tables before can do so no more.
+  UPDATE workers w SET position = 0, epoch = w.epoch + 1 WHERE w.name = v_next;
+  DELETE FROM projection_parked p WHERE p.worker = v_next;
   FOREACH v_table IN ARRAY p_tables LOOP
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY array_position(k.indkey::smallint[], a.attnum)) INTO v_key
     FROM pg_index k JOIN pg_attribute a ON a.attrelid = k.indrelid AND a.attnum = ANY (k.indkey)
@@ -187,8 +197,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)', v_table || '_next', v_table);
     EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I PRIMARY KEY (%s)', v_table || '_next', v_table || '_pkey_next', v_key);
   END LOOP;
-  DELETE FROM projection_parked p WHERE p.worker = 'projection/' || p_name || '/rebuild';
-  RETURN true;
+  RETURN 'started';
 END
 $$;
 --> statement-breakpoint

@@ -78,18 +78,19 @@ export function createProjectionService(parts: {
       selectParkedPage(db, find(name).name, page),
 
     /**
-     * Begins a rebuild; one that is under way is begun again. The tables that serve go on serving.
-     * Throws PROJECTION_NOT_FOUND; PROJECTION_NEWER if the tables are of a newer version than this instance.
+     * Begins a rebuild, unless one of this version is under way: `started` tells. The tables that serve go on serving.
+     * Throws PROJECTION_NOT_FOUND; PROJECTION_NEWER if the tables, or a rebuild, are of a newer version than this instance.
      */
-    async rebuild(name: string): Promise<ProjectionView> {
+    async rebuild(name: string): Promise<{ started: boolean; projection: ProjectionView }> {
       const projection = find(name)
-      if (!(await startRebuild(db, projection, eventTypes.effectiveRevision()))) {
+      const start = await startRebuild(db, projection, eventTypes.effectiveRevision())
+      if (start === 'newer') {
         throw new DomainError(
           'PROJECTION_NEWER',
           `The tables of projection ${name} are kept by a newer version of the service than this one (${projection.version}). Send the request to an instance of that version.`
         )
       }
-      return await view(projection)
+      return { started: start === 'started', projection: await view(projection) }
     },
 
     /** Drops the tables that the last rebuild replaced; false when there are none. Throws PROJECTION_NOT_FOUND. */

@@ -257,13 +257,16 @@ export async function insertProjection(
 
 const tablesOf = ({ tables }: Projection): string => `{${tables.map((table) => table.name).join(',')}}`
 
-/** Begins to fill the tables anew beside those that serve; false when those, or a rebuild, are of a newer version. */
-export async function startRebuild(db: Db, projection: Projection, typesRevision: number): Promise<boolean> {
-  const [row] = await db.query<{ started: boolean }>(
-    'SELECT start_rebuild($1, $2::integer, $3::bigint, $4::text::text[]) AS started',
+/** Whether a rebuild began, such a one is under way already, or the tables or a rebuild are of a newer version. */
+export type RebuildStart = 'started' | 'running' | 'newer'
+
+/** Begins to fill the tables anew beside those that serve (start_rebuild). */
+export async function startRebuild(db: Db, projection: Projection, typesRevision: number): Promise<RebuildStart> {
+  const [row] = await db.query<{ start: RebuildStart }>(
+    'SELECT start_rebuild($1, $2::integer, $3::bigint, $4::text::text[]) AS start',
     [projection.name, projection.version, typesRevision, tablesOf(projection)]
   )
-  return row!.started
+  return row!.start
 }
 
 /** Takes a rebuild from one stage to the next, if it is there. */

@@ -115,14 +115,17 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
         operationId: 'rebuildProjection',
         summary: 'Rebuild a projection from the log',
         description:
-          'Other tables are filled beside those that serve, and take their place when they have caught up. Nothing outside the database is written. One that is under way begins again.',
+          'Other tables are filled beside those that serve, and take their place when they have caught up. Nothing outside the database is written. One that is under way goes on, and is answered with 200.',
         tags: ['projections'],
         params: nameParams,
         querystring: noQuery,
-        response: { 202: Projection, ...problems(['PROJECTION_NOT_FOUND', 'PROJECTION_NEWER']) }
+        response: { 200: Projection, 202: Projection, ...problems(['PROJECTION_NOT_FOUND', 'PROJECTION_NEWER']) }
       }
     },
-    async (request, reply) => reply.code(202).send(await projections.rebuild(request.params.name))
+    async (request, reply) => {
+      const { started, projection } = await projections.rebuild(request.params.name)
+      return reply.code(started ? 202 : 200).send(projection)
+    }
   )
 
   app.delete(
