@@ -154,9 +154,10 @@ t.test('what the files make in the database is what tables.ts says', async (t) =
     UNION ALL SELECT table_name || '.' || column_name,
       concat_ws(' ', data_type, character_maximum_length, datetime_precision, is_nullable, column_default)
     FROM information_schema.columns WHERE table_schema = 'public'`
+  // The index for words is made only where the extension is, which tables.ts cannot say.
   const shape = (database: TestDatabase) =>
     database.run<{ name: string }>(
-      `SELECT * FROM (${described}) d WHERE name NOT LIKE 'schema_migrations%' ORDER BY name, definition`
+      `SELECT * FROM (${described}) d WHERE name NOT LIKE 'schema_migrations%' AND name <> 'IDX_READ_MODEL_SEARCH' ORDER BY name, definition`
     )
   t.strictSame(await shape(byFiles), await shape(byTables))
 })
