@@ -21,6 +21,7 @@ CREATE TABLE "projection_parked" (
 	"version" integer NOT NULL,
 	"error" text NOT NULL,
 	"createdAt" timestamp (3) with time zone DEFAULT date_trunc('milliseconds', now()) NOT NULL,
+	"triedAt" timestamp (3) with time zone DEFAULT date_trunc('milliseconds', now()) NOT NULL,
 	CONSTRAINT "projection_parked_pkey" PRIMARY KEY("bucket","worker","aggregateId")
 );
 --> statement-breakpoint
@@ -97,12 +98,12 @@ $$;
 -- none. So every event is applied exactly once.
 --
 -- Keeps true: only the holder of p_epoch writes, from the position it has read, and only under the version of the projection
--- that the tables are for: an older instance does no harm to the tables of a newer one. While a rebuild is closing in,
--- the tables it replaces stand still. Returns whether it did; if not, nothing is changed.
+-- that the tables are for: an older instance does no harm to the tables of a newer one. While a rebuild is closing in, and
+-- somebody leads it, the tables it replaces stand still. Returns whether it did; if not, nothing is changed.
 --
 -- p_worker    the worker whose lease and position it is: projection/<name>, or projection/<name>/rebuild
 -- p_rows      { table: [row as it shall be] }, by the names of the columns
--- p_parked    [{ user, tenant, position, version, error }]: users whose events could not be applied from this one on
+-- p_parked    [{ user, tenant, position, version, error }]: users whose events could not be applied from this one on, or again not
 -- p_released  users who are parked no more: their events up to p_to are among those applied
 CREATE FUNCTION project_events(
   p_name varchar, p_version integer, p_bucket smallint, p_worker varchar, p_epoch bigint, p_from bigint, p_to bigint,
@@ -123,7 +124,8 @@ BEGIN
   PERFORM FROM projections p
   WHERE p.bucket = 0 AND p.name = p_name
     AND CASE WHEN v_rebuilds THEN p."rebuildVersion" = p_version
-             ELSE p.version = p_version AND p."rebuildStage" IS DISTINCT FROM 'closing' END
+             ELSE p.version = p_version AND (p."rebuildStage" IS DISTINCT FROM 'closing' OR NOT EXISTS (
+               SELECT FROM workers w WHERE w.bucket = 0 AND w.name = 'projection/' || p_name || '/rebuild' AND w."leaseUntil" > clock_timestamp())) END
   FOR SHARE;
   IF NOT FOUND THEN RETURN false; END IF;
 
@@ -134,7 +136,7 @@ BEGIN
   INSERT INTO projection_parked (bucket, worker, "aggregateId", "tenantId", position, version, error)
   SELECT p_bucket, p_worker, p."user", p.tenant, p.position, p.version, p.error
   FROM jsonb_to_recordset(p_parked) AS p("user" uuid, tenant uuid, position bigint, version integer, error text)
-  ON CONFLICT (bucket, worker, "aggregateId") DO UPDATE SET error = excluded.error;
+  ON CONFLICT (bucket, worker, "aggregateId") DO UPDATE SET error = excluded.error, "triedAt" = excluded."triedAt";
   DELETE FROM projection_parked p WHERE p.bucket = p_bucket AND p.worker = p_worker AND p."aggregateId" = ANY (p_released);
 
   UPDATE workers w SET position = p_to WHERE w.bucket = p_bucket AND w.name = p_worker;
@@ -221,7 +223,7 @@ $$;
 -- swap_projection: lets the tables that a rebuild filled serve, and keeps the ones they replace as <table>_old.
 --
 -- Does so only when the rebuild has come as far as those that serve, so that no answer goes back in time. It waits for
--- running queries at most p_wait_ms and fails with lock_not_available then: whoever asks meanwhile waits behind it.
+-- running queries at most p_wait_ms in all and fails with lock_not_available then: whoever asks meanwhile waits behind it.
 -- Returns whether it did.
 CREATE FUNCTION swap_projection(p_name varchar, p_version integer, p_epoch bigint, p_tables text[], p_wait_ms integer)
 RETURNS boolean
@@ -231,10 +233,10 @@ AS $$
 DECLARE
   v_live text := 'projection/' || p_name;
   v_next text := 'projection/' || p_name || '/rebuild';
+  v_until timestamptz;
   v_table text;
   v_index record;
 BEGIN
-  PERFORM set_config('lock_timeout', p_wait_ms || 'ms', true);
   PERFORM FROM workers w WHERE w.name IN (v_live, v_next) ORDER BY w.bucket, w.name FOR UPDATE;
   PERFORM FROM workers w WHERE w.bucket = 0 AND w.name = v_next AND w.epoch = p_epoch;
   IF NOT FOUND THEN RETURN false; END IF;
@@ -247,14 +249,24 @@ BEGIN
   WHERE p.bucket = 0 AND p.name = p_name AND p."rebuildVersion" = p_version AND p."rebuildStage" = 'closing';
   IF NOT FOUND THEN RETURN false; END IF;
 
-  -- The epoch goes up: whoever projected into the old tables starts again from the new position.
-  UPDATE workers l SET position = n.position, epoch = l.epoch + 1
-  FROM workers n WHERE l.name = v_live AND n.name = v_next AND n.bucket = l.bucket;
+  -- The epoch goes up: whoever projected into the old tables starts again from the new position. Where nobody has yet, those
+  -- who come must not begin at 0.
+  INSERT INTO workers AS l (bucket, name, holder, epoch, position, "leaseUntil")
+  SELECT n.bucket, v_live, n.holder, 1, n.position, '-infinity' FROM workers n WHERE n.name = v_next
+  ON CONFLICT (bucket, name) DO UPDATE SET position = excluded.position, epoch = l.epoch + 1;
   DELETE FROM projection_parked p WHERE p.worker = v_live;
   UPDATE projection_parked p SET worker = v_live WHERE p.worker = v_next;
-
   FOREACH v_table IN ARRAY p_tables LOOP
     EXECUTE format('DROP TABLE IF EXISTS %I', v_table || '_old');
+  END LOOP;
+
+  -- From the first of these locks on readers wait.
+  v_until := clock_timestamp() + p_wait_ms * interval '1 millisecond';
+  FOREACH v_table IN ARRAY p_tables LOOP
+    PERFORM set_config('lock_timeout', greatest(1, ceil(extract(epoch FROM v_until - clock_timestamp()) * 1000)) || 'ms', true);
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', v_table);
+  END LOOP;
+  FOREACH v_table IN ARRAY p_tables LOOP
     FOR v_index IN
       SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
       WHERE i.indrelid = to_regclass(quote_ident(v_table))
@@ -291,20 +303,21 @@ $$;
 -- rows_at: rows of a projection's table by their keys, as a JSON array of objects with the columns asked for.
 --
 -- p_keys   [{ column: value }] without bucket
--- Planned anew for each call: a table that a rebuild fills has no statistics, and is empty when a plan would be made.
+-- One look into the primary key for each: a table that a rebuild fills has no statistics, and left to itself the planner reads
+-- all of it for each batch.
 CREATE FUNCTION rows_at(p_table text, p_bucket smallint, p_keys json, p_key text[], p_columns text[])
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
   v_found text;
 BEGIN
   EXECUTE format(
-    'SELECT json_agg(json_build_object(%s)) FROM json_populate_recordset(NULL::%I, $1) k JOIN %I t ON t.bucket = $2 AND %s',
-    (SELECT string_agg(format('%L, t.%I', c, c), ', ') FROM unnest(p_key || p_columns) AS c), p_table, p_table,
+    'SELECT json_agg(found.row) FROM json_populate_recordset(NULL::%1$I, $1) k
+     CROSS JOIN LATERAL (SELECT json_build_object(%2$s) AS row FROM %1$I t WHERE t.bucket = $2 AND %3$s OFFSET 0) found',
+    p_table,
+    (SELECT string_agg(format('%L, t.%I', c, c), ', ') FROM unnest(p_key || p_columns) AS c),
     (SELECT string_agg(format('t.%1$I = k.%1$I', c), ' AND ') FROM unnest(p_key) AS c))
   INTO v_found USING p_keys, p_bucket;
   RETURN coalesce(v_found, '[]');

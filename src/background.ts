@@ -8,6 +8,7 @@ import type { Projection } from './domain/projection.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import type { EventTypeService } from './services/event-types.js'
+import { createVersionCheck } from './services/projection-versions.js'
 import { createProjector } from './services/projector.js'
 import { createRebuild } from './services/rebuild.js'
 import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
@@ -44,7 +45,7 @@ export function createBackground(parts: {
   eventTypes: EventTypeService
   projections: readonly Projection[]
   /** runs a statement that may take as long as it likes */
-  runLong: (statement: string) => Promise<void>
+  runLong: (statement: string, signal: AbortSignal) => Promise<void>
   snapshotMaxAgeDays: number
   onError: (err: unknown) => void
 }): Background {
@@ -54,8 +55,14 @@ export function createBackground(parts: {
   const followers: Loop[] = []
   const others: Loop[] = []
 
-  function run(name: string, bucket: number, intervalMs: number, step: WorkerStep, gapMs = FOLLOW_MS / 2): Loop {
-    const worker = createWorker({ db, metrics, name, bucket, holder, step })
+  function run(
+    name: string,
+    bucket: number,
+    intervalMs: number,
+    step: WorkerStep,
+    { gapMs = FOLLOW_MS / 2, mayHold }: { gapMs?: number; mayHold?: () => Promise<boolean> } = {}
+  ): Loop {
+    const worker = createWorker({ db, metrics, name, bucket, holder, step, mayHold })
     workers.push(worker)
     return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs, onError })
   }
@@ -95,18 +102,13 @@ export function createBackground(parts: {
     const projectorOf = (rebuilds: boolean) =>
       createProjector({ db, eventTypes, projection, bucket, rebuilds, onParked })
     const live = projectorOf(false)
-    const rebuild = createRebuild({
-      db,
-      runLong,
-      eventTypes,
-      projection,
-      projector: projectorOf(true),
-      bucket,
-      buckets
-    })
+    const rebuild = createRebuild({ db, runLong, projection, projector: projectorOf(true), bucket, buckets })
+    const { mayProject, mayRebuild } = createVersionCheck({ db, eventTypes, projection, buckets })
     const { name } = projection
-    followers.push(run(projectionWorker(name, false), bucket, FOLLOW_MS, (lease) => live.step(lease), PROJECT_GAP_MS))
-    others.push(run(projectionWorker(name, true), bucket, FOLLOW_MS, rebuild, PROJECT_GAP_MS))
+    const follow = (rebuilds: boolean, step: WorkerStep, mayHold: () => Promise<boolean>) =>
+      run(projectionWorker(name, rebuilds), bucket, FOLLOW_MS, step, { gapMs: PROJECT_GAP_MS, mayHold })
+    followers.push(follow(false, (lease) => live.step(lease), mayProject))
+    others.push(follow(true, rebuild, mayRebuild))
   }
 
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {

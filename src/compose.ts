@@ -121,7 +121,7 @@ export async function compose(
     cache,
     tails: createTailReader({ db, buckets })
   })
-  const health = createHealthService({ db, migrations })
+  const health = createHealthService({ db, migrations, projections: () => projections.list() })
   /** What follows the log need not wait for its interval. */
   function wakeFollowers(): void {
     background.wake()
@@ -224,7 +224,7 @@ export async function compose(
     snapshots,
     eventTypes,
     projections: PROJECTIONS,
-    runLong: (statement) => runLong(databaseUrl, statement),
+    runLong: (statement, signal) => runLong(databaseUrl, statement, signal),
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
     onError
   })
@@ -259,12 +259,15 @@ export async function compose(
   }
 }
 
-/** Indexes of large tables take long to make: such a statement has a connection of its own. */
-async function runLong(databaseUrl: string, statement: string): Promise<void> {
+/** Indexes of large tables take long to make: such a statement has a connection of its own. It fails when it is aborted; the server may carry it out all the same. */
+async function runLong(databaseUrl: string, statement: string, signal: AbortSignal): Promise<void> {
   const own = openDb(databaseUrl, { poolMax: 1, statementTimeoutMs: LONG_MS })
+  const abort = () => void own.close(0)
+  signal.addEventListener('abort', abort, { once: true })
   try {
     await own.query(statement)
   } finally {
+    signal.removeEventListener('abort', abort)
     await own.close()
   }
 }

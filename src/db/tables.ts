@@ -279,7 +279,9 @@ export const projectionParked = pgTable(
     position: bigint({ mode: 'number' }).notNull(),
     version: integer().notNull(),
     error: text().notNull(),
-    createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`)
+    createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`),
+    /** when it was last tried to apply it */
+    triedAt: instant('triedAt').notNull().default(sql`date_trunc('milliseconds', now())`)
   },
   (table) => [primaryKey({ name: 'projection_parked_pkey', columns: [table.bucket, table.worker, table.aggregateId] })]
 )

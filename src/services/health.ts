@@ -1,12 +1,14 @@
-/** Whether this instance can do its work, and if not, why. */
+/** Whether this instance can do its work, and if not, why; and what else is worth a look. */
 import type { Db } from '../db/client.js'
 import type { Migration } from '../db/migrate.js'
 import { toDbError } from '../db/pg-error.js'
+import type { ProjectionView } from './projections.js'
 
 export type Check = { ok: boolean; detail: string }
 export type Readiness = {
   ready: boolean
-  checks: { process: Check; database: Check; migrations: Check; durability: Check }
+  /** all but `projections` decide: events are stored and replayed without them */
+  checks: { process: Check; database: Check; migrations: Check; durability: Check; projections: Check }
 }
 
 export type HealthService = ReturnType<typeof createHealthService>
@@ -29,7 +31,8 @@ type Probe = {
   migration: number | null
 }
 
-export function createHealthService({ db, migrations }: { db: Db; migrations: Migration[] }) {
+export function createHealthService(parts: { db: Db; migrations: Migration[]; projections: () => Promise<Noted[]> }) {
+  const { db, migrations, projections } = parts
   let leaving = false
   const newest = migrations.at(-1)!
 
@@ -43,6 +46,17 @@ export function createHealthService({ db, migrations }: { db: Db; migrations: Mi
     }
   }
 
+  async function projectionsCheck(): Promise<Check> {
+    try {
+      const notes = (await projections()).flatMap(notesOf)
+      return notes.length === 0
+        ? { ok: true, detail: 'every event is applied' }
+        : { ok: false, detail: `${notes.join('; ')}; see GET /admin/projections` }
+    } catch (err) {
+      return { ok: false, detail: `they cannot be read (${toDbError(err).sqlState})` }
+    }
+  }
+
   return {
     /** From now on the instance says that it is not ready, so that no new work is sent to it. */
     leave(): void {
@@ -52,13 +66,14 @@ export function createHealthService({ db, migrations }: { db: Db; migrations: Mi
     async readiness(): Promise<Readiness> {
       const found = await probe()
       const unknown = { ok: false, detail: 'not known while the database does not answer' }
-      const checks = {
+      const needed = {
         process: leaving ? { ok: false, detail: 'shutting down' } : { ok: true, detail: 'serving' },
         database: typeof found === 'string' ? { ok: false, detail: found } : databaseCheck(found),
         migrations: typeof found === 'string' ? unknown : migrationCheck(found, newest),
         durability: typeof found === 'string' ? unknown : durabilityCheck(found)
       }
-      return { ready: Object.values(checks).every(({ ok }) => ok), checks }
+      const ready = Object.values(needed).every(({ ok }) => ok)
+      return { ready, checks: { ...needed, projections: ready ? await projectionsCheck() : unknown } }
     }
   }
 }
@@ -86,4 +101,18 @@ function durabilityCheck({ fsync, fullPageWrites, synchronousCommit }: Probe): C
   return unsafe.length === 0
     ? { ok: true, detail: 'every acknowledged event is on disk' }
     : { ok: false, detail: `${unsafe.join(', ')}: an acknowledged event could be lost; set it to on` }
+}
+
+type Noted = Pick<ProjectionView, 'name' | 'version' | 'servedVersion' | 'parkedUsers' | 'rebuild'>
+
+/** What an operator should know of a projection; nothing is the rule. */
+function notesOf({ name, version, servedVersion, parkedUsers, rebuild }: Noted): string[] {
+  const newest = Math.max(servedVersion, rebuild?.version ?? 0)
+  return [
+    parkedUsers > 0 ? `${name} has put ${parkedUsers} users aside whose events it cannot apply` : '',
+    servedVersion === 0 ? `${name} is being filled for the first time` : '',
+    newest > version
+      ? `${name} is of version ${newest}, newer than this instance (${version}), which leaves it alone`
+      : ''
+  ].filter(Boolean)
 }

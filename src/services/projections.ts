@@ -10,7 +10,8 @@ import {
   selectOldTables,
   selectParkedPage,
   selectProjection,
-  startRebuild
+  startRebuild,
+  updateTriedAt
 } from '../store/projections.js'
 import type { EventTypeService } from './event-types.js'
 
@@ -77,6 +78,9 @@ export function createProjectionService(parts: {
     parked: (name: string, page: { after: string | undefined; limit: number }): Promise<ParkedUser[]> =>
       selectParkedPage(db, find(name).name, page),
 
+    /** Has users who are parked tried again within seconds, one of them or all; tells how many. Throws PROJECTION_NOT_FOUND. */
+    retry: (name: string, userId: string | null): Promise<number> => updateTriedAt(db, find(name).name, userId),
+
     /**
      * Begins a rebuild, unless one of this version is under way: `started` tells. The tables that serve go on serving.
      * Throws PROJECTION_NOT_FOUND; PROJECTION_NEWER if the tables, or a rebuild, are of a newer version than this instance.
@@ -109,7 +113,6 @@ export function createProjectionService(parts: {
 
 const notStarted: ProjectionStatus = {
   version: 0,
-  typesRevision: 0,
   filledAt: new Date(0).toISOString(),
   rebuild: null,
   parked: 0,

@@ -3,6 +3,7 @@
  * stored by one statement: every event is applied exactly once, whatever dies in between. A user whose events cannot be
  * applied is parked and tried again now and then; all others go on.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Db } from '../db/client.js'
 import { findDbError } from '../db/pg-error.js'
@@ -12,7 +13,7 @@ import {
   type Parked,
   projectionWorker,
   selectNextEvents,
-  selectParked,
+  selectParkedFor,
   selectParkedUsers,
   selectRows,
   selectUserEvents,
@@ -22,24 +23,26 @@ import type { Lease } from '../store/workers.js'
 import type { EventTypeService } from './event-types.js'
 import type { StepResult } from './worker.js'
 
-/** Events in a batch: it grows while batches are quick and small, and shrinks when they are not. */
-export const BATCH_MAX = 10_000
+/** Events in a batch: it grows while batches are quick and small, and shrinks when they are not. More would make requests wait for the processor. */
+export const BATCH_MAX = 2000
 const BATCH_START = 500
 const QUICK_MS = 400
 const SLOW_MS = 1200
 const LARGE_BYTES = 8 * 1024 * 1024
 /** Rows of earlier batches that need not be read again. */
 const KNOWN_ROWS = 20_000
-/** Parked users are tried again this often, ms, and so many at once. */
+/** Parked users are tried again after this long, ms; so many at once; and it is looked this often who is due. */
 const UNPARK_MS = 30_000
 const UNPARK_USERS = 10
+const UNPARK_LOOK_MS = 1000
 const USER_EVENTS = 1000
+/** Whose progress was refused asks for the lease again after this long, ms: a rebuild takes over, or another instance. */
+const REFUSED_MS = 20
 
 type Applied = { rows: Map<string, TableRow>; parked: Parked[] }
 
 export type Projector = ReturnType<typeof createProjector>
 
-/** `unparkMs` is how often parked users are tried again. */
 export function createProjector(parts: {
   db: Db
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
@@ -49,16 +52,14 @@ export function createProjector(parts: {
   rebuilds: boolean
   /** told about users who are parked */
   onParked: (parked: readonly Parked[]) => void
-  unparkMs?: number
 }) {
-  const { db, eventTypes, projection, bucket, rebuilds, onParked, unparkMs = UNPARK_MS } = parts
+  const { db, eventTypes, projection, bucket, rebuilds, onParked } = parts
   const worker = projectionWorker(projection.name, rebuilds)
   /** Rows as they are stored, as long as nobody else wrote: that is from `place` on. */
   const known = new LRUCache<string, Row>({ max: KNOWN_ROWS })
   let place = ''
   let size = BATCH_START
-  let unparkAt = performance.now() + unparkMs
-  let lastUnparked = NIL
+  let unparkAt = 0
 
   /** The rows that events may ask for, by name. */
   async function rowsFor(events: readonly ProjectedEvent[]): Promise<Map<string, Row>> {
@@ -120,7 +121,6 @@ export function createProjector(parts: {
     if (!stored) known.clear()
     else for (const [name, { row }] of rows) known.set(name, row)
     place = stored ? `${epoch}/${to}` : ''
-    if (stored && parked.length > 0) onParked(parked)
     return stored
   }
 
@@ -129,30 +129,34 @@ export function createProjector(parts: {
     if (place !== `${epoch}/${position}`) known.clear()
   }
 
-  /** The next batch. What the database refuses is cut in halves, until the one user is found and parked. */
+  /** The next batch. Of what the database refuses, or takes too long for, the half is tried next, until one event is left: its user is parked. */
   async function advance(lease: Lease): Promise<StepResult> {
     const startedAt = performance.now()
     const idle = { position: lease.position, worked: false, more: false }
     const events = await selectNextEvents(db, bucket, lease.position, size)
     const last = events.at(-1)
     if (!last) return idle
+    const full = events.length === size
     const users = [...new Set(events.map((event) => event.aggregateId))]
     const aside = await selectParkedUsers(db, bucket, worker, users)
     const free = aside.size === 0 ? events : events.filter((event) => !aside.has(event.aggregateId))
     let applied = await apply(free, await rowsFor(free))
-    const full = events.length === size
+    let stored: boolean
     try {
-      if (!(await store(lease, last.position, applied, []))) return idle
+      stored = await store(lease, last.position, applied, [])
     } catch (err) {
       place = ''
+      size = Math.ceil(events.length / 2)
       if (!isRefused(err)) throw err
-      if (events.length > 1) {
-        size = Math.ceil(events.length / 2)
-        return { ...idle, more: true }
-      }
+      if (events.length > 1) return { ...idle, more: true }
       applied = { rows: new Map(), parked: [parkedAt(last, err)] }
-      if (!(await store(lease, last.position, applied, []))) return idle
+      stored = await store(lease, last.position, applied, [])
     }
+    if (!stored) {
+      await pause(REFUSED_MS)
+      return { ...idle, more: true, lost: true }
+    }
+    if (applied.parked.length > 0) onParked(applied.parked)
     adapt(performance.now() - startedAt, events)
     return { position: last.position, worked: true, more: full }
   }
@@ -163,39 +167,41 @@ export function createProjector(parts: {
     else if (tookMs < QUICK_MS && events.length === size) size = Math.min(BATCH_MAX, size * 2)
   }
 
-  /** Applies what a parked user missed, if it can be applied by now. */
-  async function unpark(lease: Lease, { user, version }: Parked): Promise<boolean> {
+  /** Applies what a parked user missed, if it can be applied by now; else notes why not. */
+  async function unpark(lease: Lease, parked: Parked): Promise<void> {
+    const { user } = parked
     const rows = new Map<string, TableRow>()
     const before = new Map<string, Row>()
-    for (let next = version; ; ) {
+    for (let next = parked.version; ; ) {
       const span = { user, version: next, upTo: lease.position }
       const events = await selectUserEvents(db, bucket, span, USER_EVENTS)
       for (const [name, row] of await rowsFor(events)) if (!rows.has(name)) before.set(name, row)
       for (const [name, { row }] of rows) before.set(name, row)
       const applied = await apply(events, before)
-      if (applied.parked.length > 0) return false
+      const [failed] = applied.parked
+      if (failed) return await parkAgain(lease, { ...parked, error: failed.error })
       for (const [name, row] of applied.rows) rows.set(name, row)
       if (events.length < USER_EVENTS) break
       next += events.length
     }
     try {
-      return await store(lease, lease.position, { rows, parked: [] }, [user])
+      await store(lease, lease.position, { rows, parked: [] }, [user])
     } catch (err) {
       place = ''
-      if (isRefused(err)) return false
-      throw err
+      if (!isRefused(err)) throw err
+      await parkAgain(lease, { ...parked, error: refusal(err) })
     }
+  }
+
+  async function parkAgain(lease: Lease, parked: Parked): Promise<void> {
+    await store(lease, lease.position, { rows: new Map(), parked: [parked] }, [])
   }
 
   async function unparkSome(lease: Lease): Promise<void> {
     if (performance.now() < unparkAt) return
-    const parked = await selectParked(db, bucket, worker, { after: lastUnparked, limit: UNPARK_USERS })
-    for (const one of parked) await unpark(lease, one)
-    lastUnparked = parked.at(-1)?.user ?? NIL
-    if (parked.length < UNPARK_USERS) {
-      lastUnparked = NIL
-      unparkAt = performance.now() + unparkMs
-    }
+    const due = await selectParkedFor(db, bucket, worker, { ms: UNPARK_MS, limit: UNPARK_USERS })
+    for (const parked of due) await unpark(lease, parked)
+    if (due.length < UNPARK_USERS) unparkAt = performance.now() + UNPARK_LOOK_MS
   }
 
   return {
@@ -208,8 +214,6 @@ export function createProjector(parts: {
   }
 }
 
-const NIL = '00000000-0000-0000-0000-000000000000'
-
 /** Whether the database can not hold what it was given: data exceptions, constraints, limits. */
 function isRefused(err: unknown): boolean {
   return /^(22|23|54)/.test(findDbError(err)?.sqlState ?? '')
@@ -220,8 +224,10 @@ const parkedAt = ({ aggregateId, tenantId, position, version }: ProjectedEvent, 
   tenant: tenantId,
   position,
   version,
-  error: `The database refused what came of it (${findDbError(err)?.sqlState}).`
+  error: refusal(err)
 })
+
+const refusal = (err: unknown): string => `The database refused what came of it (${findDbError(err)?.sqlState}).`
 
 /** About how many bytes a batch is, by a look at some of its events. */
 function estimate(events: readonly ProjectedEvent[]): number {

@@ -12,6 +12,8 @@ export type StepResult = {
   worked: boolean
   /** whether more is waiting */
   more: boolean
+  /** whether its progress was refused: somebody else has the lease, or moved the position */
+  lost?: boolean
 }
 
 export type Worker = {
@@ -25,7 +27,10 @@ export const LEASE_MS = 10_000
 /** A step begins with a lease that has nearly all of its length left, and whoever does not hold it asks no more often, ms. */
 const RENEW_MS = 1000
 
-/** `step` must end well within LEASE_MS and write its progress under the lease's epoch. `holder` names this instance. */
+/**
+ * `step` must write its progress under the lease's epoch. `holder` names this instance. An instance that `mayHold` says no to
+ * leaves the lease to others; it is asked before the lease is.
+ */
 export function createWorker(parts: {
   db: Db
   metrics: Pick<Metrics, 'handled'>
@@ -33,24 +38,50 @@ export function createWorker(parts: {
   bucket: number
   holder: string
   step: WorkerStep
+  mayHold?: (() => Promise<boolean>) | undefined
 }): Worker {
-  const { db, metrics, name, bucket, holder, step } = parts
+  const { db, metrics, name, bucket, holder, step, mayHold } = parts
   let lease: Lease | null = null
   /** Not before then is the lease asked for again, whether it was given or refused. */
   let askAt = 0
 
+  const claim = (): Promise<Lease | null> => claimLease(db, bucket, name, holder, LEASE_MS)
+
+  async function release(): Promise<void> {
+    if (lease) await releaseLease(db, bucket, name, holder)
+    lease = null
+  }
+
+  async function ask(): Promise<void> {
+    askAt = performance.now() + RENEW_MS
+    if (mayHold && !(await mayHold())) await release()
+    else lease = await claim()
+  }
+
+  /** A step that takes long keeps its lease. If it was lost all the same, what it writes is refused for its epoch. */
+  async function runStep(held: Lease, signal: AbortSignal): Promise<StepResult> {
+    let renewing: Promise<unknown> = Promise.resolve()
+    const renewal = setInterval(() => {
+      renewing = claim().catch(() => {})
+    }, LEASE_MS / 3)
+    try {
+      return await step(held, signal)
+    } finally {
+      clearInterval(renewal)
+      await renewing
+    }
+  }
+
   return {
     async once(signal) {
-      if (performance.now() >= askAt) {
-        askAt = performance.now() + RENEW_MS
-        lease = await claimLease(db, bucket, name, holder, LEASE_MS)
-      }
+      if (performance.now() >= askAt) await ask()
       if (!lease) return 'idle'
       const startedAt = performance.now()
       try {
-        const { position, worked, more } = await step(lease, signal)
+        const { position, worked, more, lost } = await runStep(lease, signal)
         if (worked) metrics.handled(name, '_batch', (performance.now() - startedAt) / 1000)
         lease = { ...lease, position }
+        if (lost) askAt = 0
         return more ? 'more' : 'idle'
       } catch (err) {
         lease = null
@@ -59,8 +90,7 @@ export function createWorker(parts: {
       }
     },
     async release() {
-      if (lease) await releaseLease(db, bucket, name, holder)
-      lease = null
+      await release()
       askAt = 0
     }
   }

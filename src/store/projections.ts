@@ -114,20 +114,34 @@ export async function selectParkedUsers(
   return new Set(rows.map(({ user }) => user))
 }
 
-/** Up to `limit` parked users after one, by id. */
-export async function selectParked(
+/** Up to `limit` parked users who were not tried for `ms`, those first who wait longest. */
+export async function selectParkedFor(
   db: Db,
   bucket: number,
   worker: string,
-  { after, limit }: { after: string; limit: number }
+  { ms, limit }: { ms: number; limit: number }
 ): Promise<Parked[]> {
   const rows = await db.query<Omit<Parked, 'position'> & { position: string }>(
     `SELECT p."aggregateId" AS "user", p."tenantId" AS tenant, p.position, p.version, p.error FROM projection_parked p
-     WHERE p.bucket = $1::smallint AND p.worker = $2 AND p."aggregateId" > $3::uuid ORDER BY p."aggregateId" LIMIT $4::integer`,
-    [bucket, worker, after, limit],
+     WHERE p.bucket = $1::smallint AND p.worker = $2 AND p."triedAt" <= clock_timestamp() - $3::integer * interval '1 millisecond'
+     ORDER BY p."triedAt", p."aggregateId" LIMIT $4::integer`,
+    [bucket, worker, ms, limit],
     { repeatable: true }
   )
   return rows.map((row) => ({ ...row, position: Number(row.position) }))
+}
+
+/** Has the parked users of the tables that serve tried at the next look, one of them or all; tells how many there are. */
+export async function updateTriedAt(db: Db, name: string, user: string | null): Promise<number> {
+  const [row] = await db.query<{ users: string }>(
+    `WITH due AS (
+       UPDATE projection_parked SET "triedAt" = '-infinity'
+       WHERE worker = $1 AND ($2::uuid IS NULL OR "aggregateId" = $2::uuid) RETURNING bucket)
+     SELECT count(*) AS users FROM due`,
+    [projectionWorker(name, false), user],
+    { repeatable: true }
+  )
+  return Number(row!.users)
 }
 
 export type Batch = {
@@ -173,11 +187,10 @@ export async function storeBatch(db: Db, { name, version, tables }: Projection, 
 
 export type RebuildStage = 'filling' | 'indexing' | 'closing'
 
-export type RebuildStatus = { version: number; typesRevision: number; stage: RebuildStage; startedAt: string }
+export type RebuildStatus = { version: number; stage: RebuildStage; startedAt: string }
 
 export type ProjectionStatus = {
   version: number
-  typesRevision: number
   filledAt: string
   rebuild: RebuildStatus | null
   /** users parked by the tables that serve, and by the rebuild */
@@ -189,7 +202,6 @@ export type ProjectionStatus = {
 
 type StatusRow = Omit<ProjectionStatus, 'rebuild' | 'places'> & {
   rebuildVersion: number | null
-  rebuildRevision: string | null
   stage: RebuildStage | null
   startedAt: string | null
   places: string
@@ -198,7 +210,7 @@ type StatusRow = Omit<ProjectionStatus, 'rebuild' | 'places'> & {
 /** How a projection stands; null before its first start. */
 export async function selectProjection(db: Db, name: string, buckets: number): Promise<ProjectionStatus | null> {
   const [row] = await db.query<StatusRow>(
-    `SELECT p.version, p."typesRevision", p."filledAt", p."rebuildVersion", p."rebuildRevision", p."rebuildStage" AS stage, p."rebuildStartedAt" AS "startedAt",
+    `SELECT p.version, p."filledAt", p."rebuildVersion", p."rebuildStage" AS stage, p."rebuildStartedAt" AS "startedAt",
        (SELECT count(*) FROM projection_parked k WHERE k.worker = $2) AS parked,
        (SELECT count(*) FROM projection_parked k WHERE k.worker = $3) AS "rebuildParked",
        (SELECT json_agg(json_build_object(
@@ -211,20 +223,42 @@ export async function selectProjection(db: Db, name: string, buckets: number): P
     { repeatable: true }
   )
   if (!row) return null
-  const { rebuildVersion, rebuildRevision, stage, startedAt } = row
+  const { rebuildVersion, stage, startedAt } = row
   return {
     version: row.version,
-    typesRevision: Number(row.typesRevision),
     filledAt: new Date(row.filledAt).toISOString(),
     rebuild: stage && {
       version: rebuildVersion!,
-      typesRevision: Number(rebuildRevision),
       stage,
       startedAt: new Date(startedAt!).toISOString()
     },
     parked: Number(row.parked),
     rebuildParked: Number(row.rebuildParked),
     places: JSON.parse(row.places)
+  }
+}
+
+/** The code and registered types by which a projection is filled; `rebuild` null when none is under way. */
+export type ProjectionVersions = { serves: FilledBy; rebuild: FilledBy | null }
+export type FilledBy = { version: number; typesRevision: number }
+
+/** By what a projection is filled; null before its first start. */
+export async function selectVersions(db: Db, name: string): Promise<ProjectionVersions | null> {
+  const [row] = await db.query<{
+    version: number
+    typesRevision: string
+    rebuildVersion: number | null
+    rebuildRevision: string | null
+  }>(
+    `SELECT version, "typesRevision", "rebuildVersion", "rebuildRevision" FROM projections WHERE bucket = 0 AND name = $1`,
+    [name],
+    { repeatable: true }
+  )
+  if (!row) return null
+  const { version, typesRevision, rebuildVersion, rebuildRevision } = row
+  return {
+    serves: { version, typesRevision: Number(typesRevision) },
+    rebuild: rebuildVersion === null ? null : { version: rebuildVersion, typesRevision: Number(rebuildRevision) }
   }
 }
 
@@ -269,16 +303,19 @@ export async function startRebuild(db: Db, projection: Projection, typesRevision
   return row!.start
 }
 
-/** Takes a rebuild from one stage to the next, if it is there. */
+/** Takes a rebuild from one stage to another, if it is there and `epoch` leads it. */
 export async function updateStage(
   db: Db,
   { name, version }: Projection,
+  epoch: number,
   from: RebuildStage,
   to: RebuildStage
 ): Promise<void> {
   await db.query(
-    `UPDATE projections SET "rebuildStage" = $4 WHERE bucket = 0 AND name = $1 AND "rebuildVersion" = $2::integer AND "rebuildStage" = $3`,
-    [name, version, from, to],
+    `UPDATE projections SET "rebuildStage" = $4
+     WHERE bucket = 0 AND name = $1 AND "rebuildVersion" = $2::integer AND "rebuildStage" = $3
+       AND EXISTS (SELECT FROM workers w WHERE w.bucket = 0 AND w.name = $5 AND w.epoch = $6::bigint)`,
+    [name, version, from, to, projectionWorker(name, true), epoch],
     { repeatable: true }
   )
 }

@@ -2,8 +2,9 @@
 import t from 'tap'
 import { newUserId, userCreated } from '../support/events.js'
 import { testService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
-const { append, get, database } = await testService(t)
+const { append, get, database } = await testService(t, { background: true })
 
 t.test('/livez answers without the database', async (t) => {
   const answer = await get('/livez')
@@ -12,10 +13,13 @@ t.test('/livez answers without the database', async (t) => {
 })
 
 t.test('/readyz names each part and its reason', async (t) => {
-  const answer = await get('/readyz')
+  const answer = await until(async () => {
+    const found = await get('/readyz')
+    return found.data.checks.projections.ok && found
+  })
   t.equal(answer.statusCode, 200)
   t.equal(answer.data.ready, true)
-  t.strictSame(Object.keys(answer.data.checks), ['process', 'database', 'migrations', 'durability'])
+  t.strictSame(Object.keys(answer.data.checks), ['process', 'database', 'migrations', 'durability', 'projections'])
   for (const { ok, detail } of Object.values<{ ok: boolean; detail: string }>(answer.data.checks)) {
     t.equal(ok, true)
     t.ok(detail)

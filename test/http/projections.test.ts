@@ -18,6 +18,11 @@ async function rebuilt(service: TestService): Promise<void> {
   await until(async () => (await service.get(ROUTE)).data.filledAt !== filledAt, { what: 'the new tables to serve' })
 }
 
+/** As if another instance had rebuilt up to a position, and held the lease. */
+const rebuiltTo = (position: number): string => `
+  INSERT INTO workers (bucket, name, holder, epoch, position, "leaseUntil")
+  VALUES (0, 'projection/users/rebuild', gen_random_uuid(), 1, ${position}, 'infinity')`
+
 /** Puts an event into the log that no instance knows how to apply, after those that a user has. */
 const putUnknown = ({ database }: TestService, userId: string, eventType: string, eventData: object = {}) =>
   database.run(
@@ -61,10 +66,7 @@ t.test('before anything runs nothing serves; a rebuild begins once, and shows pr
     secondsLeft: null,
     parkedUsers: 0
   })
-  await database.run(
-    `INSERT INTO workers (bucket, name, holder, epoch, position, "leaseUntil")
-     VALUES (0, 'projection/users/rebuild', gen_random_uuid(), 1, 4, 'infinity')`
-  )
+  await database.run(rebuiltTo(4))
   await database.run(`UPDATE projections SET "rebuildStartedAt" = now() - interval '2 seconds'`)
   const second = await rebuild(service)
   t.equal(second.statusCode, 200, 'the one that is under way goes on')
@@ -108,7 +110,7 @@ t.test('an instance changes nothing about tables or a rebuild of a newer version
   await database.run(
     `UPDATE projections SET version = version - 1, "rebuildVersion" = version, "rebuildRevision" = 0, "rebuildStage" = 'filling', "rebuildStartedAt" = now()`
   )
-  await database.run(`UPDATE workers SET position = 1 WHERE name = 'projection/users/rebuild'`)
+  await database.run(rebuiltTo(1))
   refused(t, await rebuild(service), '409 PROJECTION_NEWER')
   t.hasStrict((await get(ROUTE)).data.rebuild, { version: data.version + 1, eventsDone: 1 })
 })
@@ -196,6 +198,49 @@ t.test('an event that cannot be applied puts its user aside, and others go on', 
   t.match(data.users[0].error, /Unheard/)
   t.equal((await get(ROUTE)).data.parkedUsers, 1)
   t.match((await get('/metrics')).body, 'event_projection_parkings_total{projection="users"} 1')
+  t.match((await get('/metrics')).body, 'event_projection_parked_users{projection="users"} 1')
+  const ready = await get('/readyz')
+  t.equal(ready.statusCode, 200)
+  t.hasStrict(ready.data, { ready: true, checks: { projections: { ok: false } } })
+  t.match(ready.data.checks.projections.detail, 'users has put 1 users aside')
+})
+
+t.test('a user who can be applied by now is tried again when asked, and its row becomes exact', async (t) => {
+  const service = await testService(t, { background: true })
+  const { append, ask, get, post } = service
+  const retry = (body: object = {}) => post(`${ROUTE}/parked/retry`, body)
+  const [userId, hopeless] = [newUserId(), newUserId()]
+  for (const [id, type] of [
+    [userId, 'Moved'],
+    [hopeless, 'Unheard']
+  ] as const) {
+    await append(id, [userCreated(id.slice(0, 8))])
+    await putUnknown(service, id, type, { city: 'Bath' })
+    await append(id, [userUpdated({ fullName: 'Later' })])
+  }
+  await until(async () => (await get(ROUTE)).data.parkedUsers === 2)
+  t.strictSame((await retry({ userId })).data, { retried: 1 })
+  t.strictSame((await retry({ userId: newUserId() })).data, { retried: 0 })
+
+  const definition = { schema: { type: 'object' }, effect: { kind: 'merge', namespace: 'address' } }
+  const registered = await ask({ method: 'PUT', url: '/event-types/Moved/versions/1', payload: definition })
+  t.equal(registered.statusCode, 201)
+  t.strictSame((await retry()).data, { retried: 2 })
+  await until(async () => (await get(ROUTE)).data.parkedUsers === 1, { what: 'the one to be applied' })
+  t.hasStrict((await get(`/users/${userId}`)).data, {
+    fullName: 'Later',
+    attributes: { address: { city: 'Bath' } },
+    lastUpdatedVersion: 3
+  })
+  const activity = await get('/stats/activity')
+  t.equal(activity.statusCode, 200, activity.body)
+  t.hasStrict((await get(`/users/${hopeless}`)).data, { lastUpdatedVersion: 1 })
+  t.strictSame(
+    (await get(`${ROUTE}/parked`)).data.users.map((user: { userId: string }) => user.userId),
+    [hopeless]
+  )
+  t.equal(verdict(await post('/admin/projections/nothing/parked/retry', {})), '404 PROJECTION_NOT_FOUND')
+  for (const body of [{ userId: 'x' }, { user: userId }]) t.equal(verdict(await retry(body)), '400 VALIDATION_FAILED')
 })
 
 t.test('users put aside are paged by id', async (t) => {

@@ -11,10 +11,12 @@ import { asAdmin, testDatabase } from '../support/db.js'
 const migrations = await readMigrations()
 const newest = migrations.at(-1)!
 
-function healthOf(t: Test, url: string) {
+type Projections = Parameters<typeof createHealthService>[0]['projections']
+
+function healthOf(t: Test, url: string, projections: Projections = async () => []) {
   const db = openDb(url)
   t.teardown(() => db.close())
-  return createHealthService({ db, migrations })
+  return createHealthService({ db, migrations, projections })
 }
 
 t.test('a migrated database with safe settings is ready, and says what it is', async (t) => {
@@ -25,9 +27,34 @@ t.test('a migrated database with safe settings is ready, and says what it is', a
       process: { ok: true, detail: 'serving' },
       database: { ok: true, detail: /^PostgreSQL \d+/ },
       migrations: { ok: true, detail: newest.name },
-      durability: { ok: true, detail: 'every acknowledged event is on disk' }
+      durability: { ok: true, detail: 'every acknowledged event is on disk' },
+      projections: { ok: true, detail: 'every event is applied' }
     }
   })
+})
+
+t.test('what is the matter with projections is told, and leaves the instance ready', async (t) => {
+  const { url } = await testDatabase(t)
+  const well = { name: 'users', version: 5, servedVersion: 5, parkedUsers: 0, rebuild: null }
+  const rebuild = { stage: 'filling', startedAt: '', eventsDone: 0, eventsPerSecond: 0, secondsLeft: 0, parkedUsers: 0 }
+  for (const [found, detail] of [
+    [{ parkedUsers: 2 }, /^users has put 2 users aside/],
+    [{ servedVersion: 0 }, /^users is being filled for the first time/],
+    [{ servedVersion: 6 }, /^users is of version 6, newer than this instance \(5\)/],
+    [{ rebuild: { ...rebuild, version: 7 } as never }, /^users is of version 7, newer/]
+  ] as const) {
+    const { ready, checks } = await healthOf(t, url, async () => [{ ...well, ...found }]).readiness()
+    t.equal(ready, true)
+    t.match(checks.projections, { ok: false, detail })
+  }
+  for (const found of [{}, { servedVersion: 4 }, { rebuild: { ...rebuild, version: 5 } as never }]) {
+    const { checks } = await healthOf(t, url, async () => [{ ...well, ...found }]).readiness()
+    t.equal(checks.projections.ok, true)
+  }
+  const failing = healthOf(t, url, async () => {
+    throw new Error('no')
+  })
+  t.match(await failing.readiness(), { ready: true, checks: { projections: { ok: false, detail: /cannot be read/ } } })
 })
 
 t.test('an instance that leaves is not ready, although all else is well', async (t) => {

@@ -9,7 +9,7 @@ const Check = Type.Object({
 })
 const Readiness = Type.Object({
   ready: Type.Boolean(),
-  checks: Type.Object({ process: Check, database: Check, migrations: Check, durability: Check })
+  checks: Type.Object({ process: Check, database: Check, migrations: Check, durability: Check, projections: Check })
 })
 
 export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> = async (app, { health }) => {
@@ -32,7 +32,8 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
       schema: {
         operationId: 'isReady',
         summary: 'Whether requests should be sent here',
-        description: 'Each part with its reason: process, database, migrations, durability settings.',
+        description:
+          'Each part with its reason: process, database, migrations, durability settings. The projections are told about, but do not decide: events are stored without them.',
         tags: ['operations'],
         response: { 200: Readiness, 503: Readiness }
       }

@@ -73,8 +73,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
       schema: {
         operationId: 'listParkedUsers',
         summary: 'Users whose events could not be applied',
-        description:
-          'Their rows stand still, those of all others go on. They are tried again every 30 seconds, and when a rebuild comes by.',
+        description: 'Their rows stand still, those of all others go on. They are tried again every 30 seconds.',
         tags: ['projections'],
         params: nameParams,
         querystring: Type.Object(
@@ -105,6 +104,32 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
         after: request.query.after,
         limit: request.query.limit
       })
+    })
+  )
+
+  app.post(
+    '/admin/projections/:name/parked/retry',
+    {
+      schema: {
+        operationId: 'retryParkedUsers',
+        summary: 'Try parked users again',
+        description:
+          'One of them, or all. It is done within seconds; those whose events can be applied by now are parked no more.',
+        tags: ['projections'],
+        params: nameParams,
+        querystring: noQuery,
+        body: Type.Object(
+          { userId: Type.Optional(uuid('only this one')) },
+          { additionalProperties: false, examples: [{}] }
+        ),
+        response: {
+          200: Type.Object({ retried: Type.Integer({ description: 'users who will be tried' }) }),
+          ...problems(['PROJECTION_NOT_FOUND'], { body: true })
+        }
+      }
+    },
+    async (request) => ({
+      retried: await projections.retry(request.params.name, request.body.userId ?? null)
     })
   )
 
