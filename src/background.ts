@@ -1,19 +1,13 @@
 /**
- * The background work of an instance: projecting the log, counting statistics, making snapshots that are due or that new rules made useless,
+ * The background work of an instance: counting statistics, making snapshots that are due or that new rules made useless,
  * letting old ones go, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
  */
-import { randomUUID } from 'node:crypto'
 import type { Db } from './db/client.js'
-import type { Projection } from './domain/projection.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import type { EventTypeService } from './services/event-types.js'
-import { createVersionCheck } from './services/projection-versions.js'
-import { createProjector } from './services/projector.js'
-import { createRebuild } from './services/rebuild.js'
 import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
-import { projectionWorker } from './store/projections.js'
 import type { UserMark } from './store/snapshots.js'
 import { rollUpStatistics } from './store/statistics.js'
 import { updatePosition } from './store/workers.js'
@@ -28,8 +22,6 @@ export type Background = {
 
 const ROLL_UP_EVENTS = 10_000
 const FOLLOW_MS = 1000
-/** What is projected is looked for by readers, ms. */
-const PROJECT_GAP_MS = 50
 const EXPIRY_MS = 3_600_000
 const REFRESH_BATCH = 100
 /** At most 20 snapshots a second are made anew: 100 of them end well within a lease. */
@@ -39,32 +31,24 @@ const TYPES_MS = 900
 
 export function createBackground(parts: {
   db: Db
-  metrics: Pick<Metrics, 'handled' | 'parked'>
+  metrics: Pick<Metrics, 'handled'>
   buckets: number
+  /** names this instance */
+  holder: string
   snapshots: SnapshotService
   eventTypes: EventTypeService
-  projections: readonly Projection[]
-  /** runs a statement that may take as long as it likes */
-  runLong: (statement: string, signal: AbortSignal) => Promise<void>
   snapshotMaxAgeDays: number
   onError: (err: unknown) => void
 }): Background {
-  const { db, metrics, buckets, snapshots, eventTypes, projections, runLong, snapshotMaxAgeDays, onError } = parts
-  const holder = randomUUID()
+  const { db, metrics, buckets, holder, snapshots, eventTypes, snapshotMaxAgeDays, onError } = parts
   const workers: Worker[] = []
   const followers: Loop[] = []
   const others: Loop[] = []
 
-  function run(
-    name: string,
-    bucket: number,
-    intervalMs: number,
-    step: WorkerStep,
-    { gapMs = FOLLOW_MS / 2, mayHold }: { gapMs?: number; mayHold?: () => Promise<boolean> } = {}
-  ): Loop {
-    const worker = createWorker({ db, metrics, name, bucket, holder, step, mayHold })
+  function run(name: string, bucket: number, intervalMs: number, step: WorkerStep): Loop {
+    const worker = createWorker({ db, metrics, name, bucket, holder, step })
     workers.push(worker)
-    return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs, onError })
+    return startLoop({ once: (signal) => worker.once(signal), intervalMs, gapMs: FOLLOW_MS / 2, onError })
   }
 
   /** Readers of statistics add the tail themselves, so these may lag; they only keep the tail short. */
@@ -97,20 +81,6 @@ export function createBackground(parts: {
     return { position, worked: made > 0, more: next !== null }
   }
 
-  function startProjection(projection: Projection, bucket: number): void {
-    const onParked = (users: readonly unknown[]) => metrics.parked(projection.name, users.length)
-    const projectorOf = (rebuilds: boolean) =>
-      createProjector({ db, eventTypes, projection, bucket, rebuilds, onParked })
-    const live = projectorOf(false)
-    const rebuild = createRebuild({ db, runLong, projection, projector: projectorOf(true), bucket, buckets })
-    const { mayProject, mayRebuild } = createVersionCheck({ db, eventTypes, projection, buckets })
-    const { name } = projection
-    const follow = (rebuilds: boolean, step: WorkerStep, mayHold: () => Promise<boolean>) =>
-      run(projectionWorker(name, rebuilds), bucket, FOLLOW_MS, step, { gapMs: PROJECT_GAP_MS, mayHold })
-    followers.push(follow(false, (lease) => live.step(lease), mayProject))
-    others.push(follow(true, rebuild, mayRebuild))
-  }
-
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {
     await snapshots.expire(snapshotMaxAgeDays, signal)
     return { position, worked: true, more: false }
@@ -126,7 +96,6 @@ export function createBackground(parts: {
       for (let bucket = 0; bucket < buckets; bucket++) {
         followers.push(run('statistics', bucket, FOLLOW_MS, countEvents(bucket)))
         followers.push(run('snapshots', bucket, FOLLOW_MS, takeSnapshots(bucket)))
-        for (const projection of projections) startProjection(projection, bucket)
       }
       others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
       others.push(run('snapshot-refresh', 0, FOLLOW_MS, refreshSnapshots))

@@ -1,10 +1,12 @@
 /** The composition root: the only place that builds things and knows them all. */
+import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
 import { openDb } from './db/client.js'
+import { runLong } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
@@ -13,6 +15,7 @@ import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
+import { createProjecting } from './projecting.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
@@ -51,8 +54,6 @@ export type Service = {
 
 const PROJECTIONS = [usersProjection]
 
-/** Longest run of a statement that makes an index, ms. */
-const LONG_MS = 6 * 3_600_000
 /** Longest wait of a reader for the read model to hold what it has written, ms. */
 const READ_WAIT_MS = 5000
 /** Events of other instances are seen after this long, ms. */
@@ -125,6 +126,7 @@ export async function compose(
   /** What follows the log need not wait for its interval. */
   function wakeFollowers(): void {
     background.wake()
+    projecting.wake()
     delivery.wake()
     tail.wake()
   }
@@ -217,15 +219,26 @@ export async function compose(
     logger
   })
 
+  const holder = randomUUID()
   const background = createBackground({
     db,
     metrics,
     buckets,
+    holder,
     snapshots,
+    eventTypes,
+    snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
+    onError
+  })
+
+  const projecting = createProjecting({
+    db,
+    metrics,
+    buckets,
+    holder,
     eventTypes,
     projections: PROJECTIONS,
     runLong: (statement, signal) => runLong(databaseUrl, statement, signal),
-    snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
     onError
   })
 
@@ -245,6 +258,7 @@ export async function compose(
     app,
     start() {
       background.start()
+      projecting.start()
       delivery.start()
     },
     async stop() {
@@ -252,23 +266,10 @@ export async function compose(
       await app.close()
       await tail.close()
       await queue.close()
-      await Promise.all([background.stop(), delivery.stop()])
+      await Promise.all([background.stop(), projecting.stop(), delivery.stop()])
       shared?.close()
       await db.close()
     }
-  }
-}
-
-/** Indexes of large tables take long to make: such a statement has a connection of its own. It fails when it is aborted; the server may carry it out all the same. */
-async function runLong(databaseUrl: string, statement: string, signal: AbortSignal): Promise<void> {
-  const own = openDb(databaseUrl, { poolMax: 1, statementTimeoutMs: LONG_MS })
-  const abort = () => void own.close(0)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    await own.query(statement)
-  } finally {
-    signal.removeEventListener('abort', abort)
-    await own.close()
   }
 }
 

@@ -77,6 +77,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'config.ts': { values: [] },
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
+  'projecting.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'delivery.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'compose.ts': {
     values: [
@@ -85,6 +86,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'config.ts',
       'delivery.ts',
       'loop.ts',
+      'projecting.ts',
       'domain',
       'db',
       'store',
