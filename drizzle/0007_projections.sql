@@ -220,7 +220,8 @@ AS $$
 $$;
 --> statement-breakpoint
 
--- swap_projection: lets the tables that a rebuild filled serve, and keeps the ones they replace as <table>_old.
+-- swap_projection: lets the tables that a rebuild filled serve, and keeps the ones they replace as <table>_old. What the rebuild
+-- before replaced must have been dropped.
 --
 -- Does so only when the rebuild has come as far as those that serve, so that no answer goes back in time. It waits for
 -- running queries at most p_wait_ms in all and fails with lock_not_available then: whoever asks meanwhile waits behind it.
@@ -257,7 +258,14 @@ BEGIN
   DELETE FROM projection_parked p WHERE p.worker = v_live;
   UPDATE projection_parked p SET worker = v_live WHERE p.worker = v_next;
   FOREACH v_table IN ARRAY p_tables LOOP
-    EXECUTE format('DROP TABLE IF EXISTS %I', v_table || '_old');
+    -- Readers do not wait for names of indexes.
+    FOR v_index IN
+      SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+      WHERE i.indrelid = to_regclass(quote_ident(v_table))
+    LOOP
+      EXECUTE format('ALTER INDEX %I RENAME TO %I', v_index.name, v_index.name || '_old');
+      EXECUTE format('ALTER INDEX %I RENAME TO %I', v_index.name || '_next', v_index.name);
+    END LOOP;
   END LOOP;
 
   -- From the first of these locks on readers wait.
@@ -267,13 +275,6 @@ BEGIN
     EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', v_table);
   END LOOP;
   FOREACH v_table IN ARRAY p_tables LOOP
-    FOR v_index IN
-      SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-      WHERE i.indrelid = to_regclass(quote_ident(v_table))
-    LOOP
-      EXECUTE format('ALTER INDEX %I RENAME TO %I', v_index.name, v_index.name || '_old');
-      EXECUTE format('ALTER INDEX %I RENAME TO %I', v_index.name || '_next', v_index.name);
-    END LOOP;
     EXECUTE format('ALTER TABLE %I RENAME TO %I', v_table, v_table || '_old');
     EXECUTE format('ALTER TABLE %I RENAME TO %I', v_table || '_next', v_table);
   END LOOP;

@@ -7,6 +7,7 @@ import type { Db } from '../db/client.js'
 import { findDbError } from '../db/pg-error.js'
 import type { Projection } from '../domain/projection.js'
 import {
+  dropOldTables,
   type ProjectionStatus,
   type RebuildStage,
   selectMissingIndexes,
@@ -46,6 +47,7 @@ export function createRebuild(parts: {
   async function lead({ places }: ProjectionStatus, stage: RebuildStage, epoch: number): Promise<boolean> {
     if (stage === 'closing') return places.every(({ position, rebuilt }) => rebuilt >= position) && (await swap(epoch))
     if (Math.max(...places.map(({ head, rebuilt }) => head - rebuilt)) > CLOSE_EVENTS) return false
+    if (stage === 'indexing') await dropOldTables(db, projection)
     await toStage(epoch, stage, stage === 'filling' ? 'indexing' : 'closing')
     return true
   }

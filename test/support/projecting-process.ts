@@ -1,10 +1,10 @@
-/** Starts and ends processes that only project (projecting.ts). */
+/** Starts and ends processes that only project (projecting.js). */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
-const FILE = fileURLToPath(new URL('projecting.ts', import.meta.url))
+const FILE = fileURLToPath(new URL('projecting.js', import.meta.url))
 
 export type ProjectingProcess = {
   child: ChildProcess
@@ -14,7 +14,7 @@ export type ProjectingProcess = {
 
 /** Starts one and resolves when it runs. Killed when the test ends. */
 export async function startProjecting(t: Test, env: Record<string, string>): Promise<ProjectingProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', FILE], {
+  const child = spawn(process.execPath, [FILE], {
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'inherit']
   })
