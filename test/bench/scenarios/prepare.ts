@@ -9,6 +9,7 @@ import { growth } from './growth.js'
 import { histories } from './histories.js'
 import { imports } from './imports.js'
 import { memory } from './memory.js'
+import { rebuilds } from './rebuilds.js'
 import { replays } from './replays.js'
 import { appendTo, snapshot } from './requests.js'
 import type { Plan, Scenario } from './scenario.js'
@@ -49,6 +50,7 @@ export async function prepare(machine: Machine, plan: Plan, note: (text: string)
     ...(plan.growTo > 0 ? await growth(machine, service, users, plan, note) : []),
     ...(wanted('memory') ? await memory(machine, note) : []),
     ...(wanted('find users') ? await directory(machine, plan, note) : []),
+    ...(wanted('rebuild of') ? await rebuilds(machine, plan, note) : []),
     ...(wanted('deliver to NATS') ? await delivery(machine, note) : [])
   ]
 }
