@@ -65,8 +65,13 @@ export function createRebuild(parts: {
   }
 
   async function addIndexes(statements: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const statement of statements) await runLong(statement, signal)
-    for (const table of projection.tables) await runLong(`ANALYZE ${table.name}_next`, signal)
+    const analyze = projection.tables.map((table) => `ANALYZE ${table.name}_next`)
+    try {
+      for (const statement of [...statements, ...analyze]) await runLong(statement, signal)
+    } catch (err) {
+      // Whoever comes next finds what is missing.
+      if (!signal.aborted) throw err
+    }
   }
 
   return async (lease, signal) => {
