@@ -3,9 +3,12 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
 import { refused, verdict } from '../support/problem.js'
+import { becomesExact } from '../support/projected.js'
 import { type TestService, testService } from '../support/service.js'
 import { testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
+
+t.setTimeout(120_000)
 
 const ROUTE = '/admin/projections/users'
 
@@ -241,6 +244,27 @@ t.test('a user who can be applied by now is tried again when asked, and its row 
   )
   t.equal(verdict(await post('/admin/projections/nothing/parked/retry', {})), '404 PROJECTION_NOT_FOUND')
   for (const body of [{ userId: 'x' }, { user: userId }]) t.equal(verdict(await retry(body)), '400 VALIDATION_FAILED')
+})
+
+t.test('of a batch that the database refuses only the user who is to blame is put aside', async (t) => {
+  const service = await testService(t, { background: true })
+  const { append, database, get, post } = service
+  await database.run(`ALTER TABLE user_read_model ADD CONSTRAINT never CHECK (username <> 'poison')`)
+  const users = Array.from({ length: 40 }, newUserId)
+  const poisoned = users[17]!
+  await Promise.all(
+    users.map((id, i) => append(id, [userCreated(id === poisoned ? 'poison' : `user${i}`), ...updates(2)]))
+  )
+  await until(async () => (await get(ROUTE)).data.lagEvents === 0)
+  t.strictSame((await get('/users/count')).data.count, 39)
+  const [parked, ...others] = (await get(`${ROUTE}/parked`)).data.users
+  t.hasStrict(parked, { userId: poisoned, version: 1 })
+  t.match(parked.error, /refused .*23514/)
+  t.equal(others.length, 0)
+  await database.run('ALTER TABLE user_read_model DROP CONSTRAINT never')
+  await post(`${ROUTE}/parked/retry`, { userId: poisoned })
+  await becomesExact(t, database, 'exact when it can be stored')
+  t.equal((await get(ROUTE)).data.parkedUsers, 0)
 })
 
 t.test('users put aside are paged by id', async (t) => {
