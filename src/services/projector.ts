@@ -24,7 +24,7 @@ import type { EventTypeService } from './event-types.js'
 import type { StepResult } from './worker.js'
 
 /** Events in a batch: it grows while batches are quick and small, and shrinks when they are not. More would make requests wait for the processor. */
-export const BATCH_MAX = 2000
+export const BATCH_MAX = 1000
 const BATCH_START = 500
 const QUICK_MS = 400
 const SLOW_MS = 1200
