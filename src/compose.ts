@@ -75,7 +75,10 @@ export async function compose(
   await migrate(databaseUrl, { migrations })
   const db = openDb(databaseUrl, { poolMax: config.DATABASE_POOL_MAX, prepare: config.DATABASE_PREPARE })
   const buckets = config.EVENT_BUCKETS
-  const eventTypes = createEventTypeService({ db })
+  const eventTypes = createEventTypeService({
+    db,
+    onPatchFailed: (eventType, patch) => metrics.patchFailed(eventType, patch)
+  })
   const fingerprintOf = (tenantId: string): string => eventTypes.of(tenantId).fingerprint
   let shared: RedisCache | null
   let identity: StoreIdentity

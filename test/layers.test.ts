@@ -104,7 +104,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
 const allowances = new Map([
   ['config.ts > store/statistics.ts', 'the largest METRICS_TOP_AGGREGATES is what the table of largest users keeps'],
   [
-    'edge/redis-cache.ts > domain/snapshot.ts',
+    'edge/redis-cache.ts > domain/user.ts',
     'what comes out of a cache is checked by the rule that checks snapshots'
   ],
   ['edge/open-sink.ts > domain/webhook-url.ts', 'a URL is refused by the rule that refuses a connection'],

@@ -91,48 +91,58 @@ export function createCatalog(types: readonly EventType[] = builtInTypes) {
       throw invalidData(event.eventType, `${pointer}/eventData${first.pointer}`, first.reason)
     },
 
-    /** `event` with its data at the newest schema version of its type; the same object when it is there already. */
+    /**
+     * `event` with its data at the newest schema version of its type; the same object when it is there already, or when a
+     * registered upcaster does not fit its data.
+     */
     upcast<E extends FoldEvent>(event: E): E {
       const { type } = find(event.eventType)
       const { length } = type.versions
-      return event.schemaVersion === length
-        ? event
-        : { ...event, eventData: lifted(type, event), schemaVersion: length }
+      if (event.schemaVersion === length) return event
+      const eventData = lifted(type, event)
+      return eventData ? { ...event, eventData, schemaVersion: length } : event
     },
 
-    /** State after `event`. Pure: the state it is given stays as it was. Null is the state before the first event. */
+    /**
+     * State after `event`: the same if a registered upcaster does not fit its data. Pure: the state it is given stays as it
+     * was. Null is the state before the first event.
+     */
     evolve(key: StreamKey, state: User | null, event: FoldEvent): User {
       const { type } = find(event.eventType)
       const newest = type.versions.length === event.schemaVersion ? event : newestOf(type, event)
-      if (type.creates) return type.apply(key, newest)
-      if (!state)
+      if (type.creates && newest) return type.apply(key, newest)
+      if (!state || type.creates)
         throw new Error(
           `Version ${event.version} of user ${key.userId} is ${event.eventType}, but the user was never created.`
         )
-      return type.apply(state, newest)
+      return newest ? type.apply(state, newest) : state
     }
   }
 }
 
-/** Data of the newest version, lifted step by step. */
-function lifted({ name, versions }: EventType, { eventData, schemaVersion }: FoldEvent): JsonObject {
+/** Data of the newest version, lifted step by step; null where a step does not fit. */
+function lifted({ name, versions }: EventType, { eventData, schemaVersion }: FoldEvent): JsonObject | null {
   if (schemaVersion > versions.length)
     throw new UnknownRules(
       `The log holds an event of ${name} ${schemaVersion}; this service knows ${versions.length} versions of it.`
     )
-  let data = eventData
-  for (let i = schemaVersion; i < versions.length; i++) data = versions[i]!.upcast!(data)
+  let data: JsonObject | null = eventData
+  for (let i = schemaVersion; data && i < versions.length; i++) data = versions[i]!.upcast!(data)
   return data
 }
 
 /** What a fold needs of the event; named one by one, which takes the engine a fraction of a spread. */
-const newestOf = (type: EventType, event: FoldEvent): FoldEvent => ({
-  version: event.version,
-  eventType: event.eventType,
-  schemaVersion: type.versions.length,
-  eventData: lifted(type, event),
-  createdAt: event.createdAt
-})
+function newestOf(type: EventType, event: FoldEvent): FoldEvent | null {
+  const eventData = lifted(type, event)
+  if (!eventData) return null
+  return {
+    version: event.version,
+    eventType: event.eventType,
+    schemaVersion: type.versions.length,
+    eventData,
+    createdAt: event.createdAt
+  }
+}
 
 /** Every tenant's catalog holds the built-in types; their schemas are compiled once. */
 const compiledChecks = new WeakMap<TSchema, Check>()

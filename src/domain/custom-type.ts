@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
-import jsonPatch, { type Operation } from 'fast-json-patch'
+import type { Operation } from 'fast-json-patch'
 import { applyEffect, type Effect } from './effect.js'
 import type { JsonObject } from './event.js'
 import { type Check, compileSchema } from './event-schema.js'
 import type { EventType, EventTypeVersion } from './event-type.js'
+import { applyPatch, PatchFailed } from './patch.js'
 import { samplesOf } from './type-samples.js'
 
 /** One version of a type, as a client registers it. */
@@ -25,11 +26,19 @@ export type EventTypeDefinition = {
 /** Names that may be registered: no comma, which separates names in a slice of a replay. */
 export const TYPE_NAME = '^[A-Za-z][A-Za-z0-9._-]{0,99}$'
 
+/** Told of each patch that could not be applied to what is stored: what it was for, and nothing of the data. */
+export type OnPatchFailed = (eventType: string, patch: 'upcast' | 'effect') => void
+
 /**
- * The type that these definitions make, version 1 first. They were examined when they were registered. Each schema is
- * compiled when it is first used: that takes some 20 ms, and there may be hundreds.
+ * The type that these definitions make, version 1 first. They were examined when they were registered, on samples: whether
+ * a patch fits all data that is stored cannot be known. Each schema is compiled when it is first used: that takes some
+ * 20 ms, and there may be hundreds.
  */
-export function typeOf(name: string, definitions: readonly EventTypeDefinition[]): EventType {
+export function typeOf(
+  name: string,
+  definitions: readonly EventTypeDefinition[],
+  onPatchFailed: OnPatchFailed
+): EventType {
   const newest = definitions.at(-1)!
   const versions = definitions.map(({ schema, upcast }, i): EventTypeVersion => {
     let compiled: Check | undefined
@@ -37,7 +46,8 @@ export function typeOf(name: string, definitions: readonly EventTypeDefinition[]
       compiled ??= compileSchema(schema)
       return compiled(data)
     }
-    return { schema: Type.Unsafe(schema), check, ...(i === 0 ? {} : { upcast: (data) => lift(upcast!, data) }) }
+    const lift = (data: JsonObject) => lifted(upcast!, data, () => onPatchFailed(name, 'upcast'))
+    return { schema: Type.Unsafe(schema), check, ...(i === 0 ? {} : { upcast: lift }) }
   })
   return {
     name,
@@ -49,7 +59,7 @@ export function typeOf(name: string, definitions: readonly EventTypeDefinition[]
     effectVersion: 1,
     rules: rulesOf(definitions),
     personalData: newest.personalData,
-    apply: (state, event) => applyEffect(newest.effect, state, event)
+    apply: (state, event) => applyEffect(newest.effect, state, event, () => onPatchFailed(name, 'effect'))
   }
 }
 
@@ -62,9 +72,13 @@ function rulesOf(definitions: readonly EventTypeDefinition[]): string | null {
   return createHash('sha256').update(JSON.stringify(definitions)).digest('hex').slice(0, 16)
 }
 
-/** Data of the version before, lifted by the patch; throws a JsonPatchError where it does not fit. */
-export function lift(upcast: readonly Operation[], data: JsonObject): JsonObject {
-  // The library puts values of the patch into the document as they are, and later operations would change them there.
-  const [document, operations] = structuredClone([data, upcast]) as [JsonObject, Operation[]]
-  return jsonPatch.applyPatch(document, operations, true, true, true).newDocument
+/** Data of the version before, lifted; null where the patch does not fit. */
+function lifted(upcast: readonly Operation[], data: JsonObject, onFailed: () => void): JsonObject | null {
+  try {
+    return applyPatch(data, upcast)
+  } catch (err) {
+    if (!(err instanceof PatchFailed)) throw err
+    onFailed()
+    return null
+  }
 }

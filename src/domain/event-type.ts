@@ -8,8 +8,11 @@ export type EventTypeVersion = {
   /** Strict TypeBox schema of eventData: unknown properties are refused. A JSON Schema comes with its own `check`. */
   schema: TSchema
   check?: Check
-  /** Lifts data of the version before to this one; absent on version 1 only. Pure and total over valid data. */
-  upcast?: (eventData: JsonObject) => JsonObject
+  /**
+   * Lifts data of the version before to this one; absent on version 1 only. Pure and total over valid data. That of a
+   * registered type gives null for data that it does not fit.
+   */
+  upcast?: (eventData: JsonObject) => JsonObject | null
 }
 
 export type EventType = {

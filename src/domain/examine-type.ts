@@ -1,11 +1,12 @@
 /** Whether a definition of an event type can be relied on, and what its coming breaks. Nothing is registered that was not examined. */
 import jsonPatch, { type Operation } from 'fast-json-patch'
-import { type EventTypeDefinition, lift } from './custom-type.js'
+import type { EventTypeDefinition } from './custom-type.js'
 import { type Effect, pointerOf } from './effect.js'
 import { DomainError } from './errors.js'
 import type { JsonObject } from './event.js'
 import { type Check, compileSchema } from './event-schema.js'
 import { findHazard } from './json.js'
+import { applyPatch, PatchFailed } from './patch.js'
 import { samplesOf } from './type-samples.js'
 
 /** Something that a client or an older event would notice. */
@@ -85,11 +86,7 @@ function assertTemplate(template: unknown, at: string): void {
   for (const [key, child] of Object.entries(template)) assertTemplate(child, `${at}/${key}`)
 }
 
-const OPERATIONS_MAX = 100
-
 function assertOperations(operations: Operation[], at: string, refuse: (reason: string, at: string) => never): void {
-  if (operations.length > OPERATIONS_MAX)
-    refuse(`there are ${operations.length} operations, at most ${OPERATIONS_MAX} are allowed`, at)
   const err = jsonPatch.validate(operations)
   if (err) refuse(`this is no operation of RFC 6902 (${err.name})`, `${at}/${err.index ?? 0}`)
   for (const [i, operation] of operations.entries()) {
@@ -105,12 +102,12 @@ function assertLifts(upcast: Operation[], oldSamples: JsonObject[], check: Check
   for (const sample of oldSamples) {
     let lifted: JsonObject
     try {
-      lifted = lift(upcast, sample)
+      lifted = applyPatch(sample, upcast)
     } catch (err) {
-      if (!(err instanceof jsonPatch.JsonPatchError)) throw err
+      if (!(err instanceof PatchFailed)) throw err
       throw invalidUpcast(
-        `/upcast/${err.index ?? 0}`,
-        `the patch cannot be applied (${err.name}) to data that was valid before`,
+        `/upcast/${err.index}`,
+        `the patch cannot be applied (${err.reason}) to data that was valid before`,
         sample
       )
     }

@@ -2,13 +2,13 @@
  * The state of a user: what folding its events gives. Absent values are null, collections are empty, counters 0;
  * nothing is ever undefined or missing, so that a client can rely on the shape.
  */
-import type { JsonObject } from './event.js'
+import type { JsonObject, StreamKey } from './event.js'
 
 /**
- * Version of the rules that every event type shares: the shape below and `mergePatch`. Raise it when they change in
+ * Version of the rules that event types share: the shape below, `mergePatch`, and how registered types are lifted and applied. Raise it when they change in
  * a way that gives another state for the same events, so that snapshots made before are no longer used.
  */
-export const STATE_VERSION = 1
+export const STATE_VERSION = 2
 
 export type UserStatus = 'active' | 'inactive' | 'suspended' | 'deleted'
 
@@ -33,6 +33,47 @@ export type User = {
   createdAt: string
   updatedAt: string | null
   deletedAt: string | null
+}
+
+/** Whether what was stored as the state of a user is one and is theirs. A snapshot of which it is not must not be used. */
+export function isStateOf({ userId, tenantId }: StreamKey, stored: unknown): stored is User {
+  if (typeof stored !== 'object' || stored === null) return false
+  const state = stored as Record<string, unknown>
+  return (
+    state.id === userId &&
+    state.tenantId === tenantId &&
+    Object.entries(FIELDS).every(([name, fits]) => fits(state[name]))
+  )
+}
+
+type Check = (value: unknown) => boolean
+const text: Check = (value) => typeof value === 'string'
+const textOrNull: Check = (value) => value === null || typeof value === 'string'
+const count: Check = (value) => typeof value === 'number' && Number.isInteger(value) && value >= 0
+const texts: Check = (value) => Array.isArray(value) && value.every(text)
+const object: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const FIELDS: Record<keyof User, Check> = {
+  id: text,
+  tenantId: text,
+  status: text,
+  username: text,
+  email: text,
+  fullName: textOrNull,
+  phone: textOrNull,
+  avatar: textOrNull,
+  roleIds: texts,
+  attributes: object,
+  loginAttempts: count,
+  lockedUntil: textOrNull,
+  lockReason: textOrNull,
+  totalLogins: count,
+  lastLoginAt: textOrNull,
+  lastLoginIp: textOrNull,
+  passwordChangedAt: textOrNull,
+  createdAt: text,
+  updatedAt: textOrNull,
+  deletedAt: textOrNull
 }
 
 /**

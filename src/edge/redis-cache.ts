@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto'
 import { createClient } from 'redis'
 import type { KnownState, StateKey } from '../domain/replay.js'
-import { isStateOf } from '../domain/snapshot.js'
+import { isStateOf } from '../domain/user.js'
 
 export type RedisCacheOptions = {
   /** redis:// or rediss://; throws a TypeError or URIError when it is not one */

@@ -21,13 +21,18 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** Upper bounds in seconds, from 0.5 ms to 10 s, for every duration histogram of this service. */
 export const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-const snapshotReasons = new Set(['manual', 'threshold'])
+const snapshotReasons = new Set(['manual', 'threshold', 'rules changed'])
+
+/** Registered types that are shown by name: there is no bound to how many tenants register. */
+const PATCHED_TYPES_SHOWN = 20
 
 /** Declares all metrics in `register`, which must not hold any of them yet, and returns the recording functions. */
 export function createMetrics(options: MetricsOptions) {
   const { register, topAggregates, topTenants } = options
   const eventsByTenant = createTopLabels(topTenants)
   const conflictsByUser = createTopLabels(topAggregates)
+  const patchFailures = createTopLabels(PATCHED_TYPES_SHOWN)
+  declarePatchFailures(register, patchFailures)
   const { replays, snapshots, ignored } = declareCounters(register, eventsByTenant, conflictsByUser)
   const durations = declareHistograms(register)
   const { cacheReads, evictions, trouble } = declareCacheCounters(register)
@@ -98,6 +103,11 @@ export function createMetrics(options: MetricsOptions) {
     /** Counts one snapshot that a replay could not use: made under other rules (`stale`) or not readable (`broken`). */
     snapshotIgnored(reason: 'stale' | 'broken'): void {
       ignored.inc({ reason })
+    },
+
+    /** Counts one patch of a registered type that could not be applied to what is stored, while it was read or folded. */
+    patchFailed(eventType: string, patch: 'upcast' | 'effect'): void {
+      patchFailures.add(eventType, 1, patch)
     },
 
     /** Counts one look into the cache of states of this process, or into the one that instances share. */
@@ -186,6 +196,19 @@ function declareCounters(register: Registry, eventsByTenant: TopLabels, conflict
     registers
   })
   return { replays, snapshots, ignored }
+}
+
+function declarePatchFailures(register: Registry, failures: TopLabels): void {
+  new Counter({
+    name: 'event_patch_failures_total',
+    help: 'Times a patch of a registered event type could not be applied to a stored event since this process started, by type: an upcast (the event is read as it was stored and changes no state) or an effect (it changes no state).',
+    labelNames: ['event_type', 'patch'],
+    registers: [register],
+    collect() {
+      this.reset()
+      for (const { label, part, count } of failures.entries()) this.inc({ event_type: label, patch: part }, count)
+    }
+  })
 }
 
 function declareHistograms(register: Registry) {

@@ -5,7 +5,7 @@
  */
 import type { Db } from '../db/client.js'
 import { builtInTypes, type Catalog, createCatalog, UnknownRules } from '../domain/catalog.js'
-import { type EventTypeDefinition, typeOf } from '../domain/custom-type.js'
+import { type EventTypeDefinition, type OnPatchFailed, typeOf } from '../domain/custom-type.js'
 import { DomainError } from '../domain/errors.js'
 import type { StoredEvent } from '../domain/event.js'
 import type { EventType } from '../domain/event-type.js'
@@ -40,7 +40,12 @@ export const VERSIONS_MAX = 100
 
 export type EventTypeService = ReturnType<typeof createEventTypeService>
 
-export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db; builtIn?: readonly EventType[] }) {
+export function createEventTypeService(parts: {
+  db: Db
+  onPatchFailed: OnPatchFailed
+  builtIn?: readonly EventType[]
+}) {
+  const { db, onPatchFailed, builtIn = builtInTypes } = parts
   const general = createCatalog(builtIn)
   let rows: (RegisteredVersion & { revision: number })[] = []
   let revision = 0
@@ -59,7 +64,7 @@ export function createEventTypeService({ db, builtIn = builtInTypes }: { db: Db;
     return [...new Set(scope.map(({ eventType }) => eventType))].map((name) => {
       const definitions = scope.filter(({ eventType }) => eventType === name).map(({ definition }) => definition)
       const known = `${tenantId}:${name}:${definitions.length}`
-      const type = built.get(known) ?? typeOf(name, definitions)
+      const type = built.get(known) ?? typeOf(name, definitions, onPatchFailed)
       built.set(known, type)
       return type
     })

@@ -5,8 +5,7 @@
 import type { Db } from '../db/client.js'
 import type { FoldEvent, JsonObject, StreamKey } from '../domain/event.js'
 import { instantOf } from '../domain/formats.js'
-import { isStateOf } from '../domain/snapshot.js'
-import type { User } from '../domain/user.js'
+import { isStateOf, type User } from '../domain/user.js'
 
 /** Events in one slice: bounds what a replay holds in memory at once. */
 export const SLICE_EVENTS = 1000

@@ -62,6 +62,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.appendWaited(0.001)
   metrics.delivered('crm', 'delivered')
   metrics.parked('users', 1)
+  metrics.patchFailed('Moved', 'upcast')
   metrics.retried('crm', 2)
   metrics.feedStreams(1)
   metrics.feedStreamed(3)
@@ -80,6 +81,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_subscription_lag_seconds: ['gauge', ['subscription']],
     event_projection_lag_events: ['gauge', ['projection']],
     event_projection_parked_users: ['gauge', ['projection']],
+    event_patch_failures_total: ['counter', ['event_type', 'patch']],
     event_projection_parkings_total: ['counter', ['projection']],
     event_outbox_pending: ['gauge', ['subscription']],
     event_outbox_dead_letters: ['gauge', ['subscription']],

@@ -48,7 +48,10 @@ export async function testParts(
   { buckets = 1, policy = {} }: { buckets?: number; policy?: Partial<SnapshotPolicy> } = {}
 ): Promise<Parts> {
   const { db, database } = await testDb(t)
-  const eventTypes = createEventTypeService({ db })
+  const eventTypes = createEventTypeService({
+    db,
+    onPatchFailed: (eventType, patch) => metrics.patchFailed(eventType, patch)
+  })
   const catalog = eventTypes.of(DEFAULT_TENANT)
   const register = new Registry()
   const metrics = createMetrics({

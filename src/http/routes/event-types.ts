@@ -2,11 +2,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { type EventTypeDefinition, TYPE_NAME } from '../../domain/custom-type.js'
+import { OPERATIONS_MAX } from '../../domain/patch.js'
 import type { EventTypeService } from '../../services/event-types.js'
 import { noQuery, problems, tenantHeaders, tenantOf, text } from '../schemas.js'
 
 const Json = Type.Object({}, { additionalProperties: true })
-const JsonPatch = Type.Array(Json, { maxItems: 100, description: 'RFC 6902 JSON Patch' })
+const JsonPatch = Type.Array(Json, { maxItems: OPERATIONS_MAX, description: 'RFC 6902 JSON Patch' })
 
 const Effect = Type.Union(
   [
@@ -19,7 +20,7 @@ const Effect = Type.Union(
   ],
   {
     description:
-      'what an event does to the state: nothing; its data are merged (RFC 7396) into `attributes.<namespace>`; or a JSON Patch of the state, in whose values `{ "$event": "/eventData/city" }` stands for a field of the event. The patch is carried out as a whole or not at all: a `test` that fails leaves the state as it was.'
+      'what an event does to the state: nothing; its data are merged (RFC 7396) into `attributes.<namespace>`; or a JSON Patch of the state, in whose values `{ "$event": "/eventData/city" }` stands for a field of the event. The patch is carried out as a whole or not at all: a `test` that fails, or names a field that the event lacks, leaves the state as it was, and so does a patch that writes more than 64 KiB or makes the state larger than 1 MiB.'
   }
 )
 
@@ -36,8 +37,9 @@ const Definition = Type.Object(
     ),
     upcast: Type.Optional(
       Type.Array(Json, {
-        maxItems: 100,
-        description: 'from version 2 on: JSON Patch that makes data of this version of data of the version before'
+        maxItems: OPERATIONS_MAX,
+        description:
+          'from version 2 on: JSON Patch that makes data of this version of data of the version before. A stored event that it does not fit, or for which it writes more than 64 KiB, is shown as it was stored and changes no state.'
       })
     ),
     effect: Effect,
