@@ -6,7 +6,7 @@ import type { Db } from './db/client.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import type { EventTypeService } from './services/event-types.js'
-import { CANDIDATE_SPAN, type SnapshotService } from './services/snapshots.js'
+import type { SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
 import type { UserMark } from './store/snapshots.js'
 import { rollUpStatistics } from './store/statistics.js'
@@ -24,8 +24,8 @@ const ROLL_UP_EVENTS = 10_000
 const FOLLOW_MS = 1000
 const EXPIRY_MS = 3_600_000
 const REFRESH_BATCH = 100
-/** At most 20 snapshots a second are made anew: 100 of them end well within a lease. */
-const REFRESH_PAUSE_MS = 50
+/** At most 20 snapshots a second are made anew, in turns well within a lease, so that a stop need not wait long. */
+const TURN = { turnMs: 4000, pauseMs: 50 }
 /** Another instance's new event types are known after this long, ms, or when one is met. */
 const TYPES_MS = 900
 
@@ -61,21 +61,21 @@ export function createBackground(parts: {
 
   const takeSnapshots =
     (bucket: number): WorkerStep =>
-    async (lease) => {
-      const position = await snapshots.takeDue(bucket, lease.position)
+    async (lease, signal) => {
+      const { position, more } = await snapshots.takeDue(bucket, lease.position, { ...TURN, signal })
       const moved = position > lease.position
       if (moved) await updatePosition(db, bucket, 'snapshots', lease.epoch, position)
-      return { position, worked: moved, more: position - lease.position >= CANDIDATE_SPAN }
+      return { position, worked: moved || more, more }
     }
 
   /** Where the walk over users with stale snapshots stands, and the rules under which it was last done. */
   let refreshed: UserMark | null = null
   let refreshedUnder = ''
 
-  const refreshSnapshots: WorkerStep = async ({ position }) => {
+  const refreshSnapshots: WorkerStep = async ({ position }, signal) => {
     const rules = JSON.stringify(eventTypes.fingerprints())
     if (refreshed === null && rules === refreshedUnder) return { position, worked: false, more: false }
-    const { made, next } = await snapshots.refreshStale(refreshed, { limit: REFRESH_BATCH, pauseMs: REFRESH_PAUSE_MS })
+    const { made, next } = await snapshots.refreshStale(refreshed, { ...TURN, limit: REFRESH_BATCH, signal })
     if (refreshed === null) refreshedUnder = rules
     refreshed = next
     return { position, worked: made > 0, more: next !== null }

@@ -35,6 +35,12 @@ export type SnapshotPolicy = {
   maxAgeDays: number
 }
 
+/**
+ * Work in the background: no other user is begun `turnMs` after it began, and users whose snapshots the rules made useless are
+ * `pauseMs` apart, so that new rules make no peak of load.
+ */
+export type Turn = { turnMs: number; pauseMs: number; signal: AbortSignal }
+
 /** Positions of the log that one step of the snapshotter looks at. */
 export const CANDIDATE_SPAN = 5000
 const EXPIRY_BATCH = 1000
@@ -89,6 +95,18 @@ export function createSnapshotService(parts: {
     return { created, snapshot }
   }
 
+  /** Tells whether it was made; a user whose events cannot be folded is reported. */
+  async function makeDue({ tenantId, userId }: StreamKey, reason: 'threshold' | 'rules changed'): Promise<boolean> {
+    try {
+      await take({ tenantId, userId }, reason, 'snapshotter')
+      return true
+    } catch (err) {
+      if (findDbError(err)) throw err
+      onUnfoldable(err)
+      return false
+    }
+  }
+
   return {
     /** Makes a snapshot of the current version from the one before; `created` is false if it was there already. Throws USER_NOT_FOUND. */
     take,
@@ -138,35 +156,31 @@ export function createSnapshotService(parts: {
 
     /**
      * Of the next `limit` users with snapshots after `after`, makes one for each who has none that can be used any more,
-     * because the rules of its tenant have changed; waits `pauseMs` after each, so that a change makes no peak of load.
-     * `next` is null at the end. Users whose events cannot be folded are reported.
+     * because the rules of its tenant have changed, no faster than the turn allows. `next` is where to go on, null at the
+     * end. Users whose events cannot be folded are reported.
      */
     async refreshStale(
       after: UserMark | null,
-      { limit, pauseMs }: { limit: number; pauseMs: number }
+      { limit, ...turn }: Turn & { limit: number }
     ): Promise<{ made: number; next: UserMark | null }> {
       const users = await selectSnapshotUsers(db, after, limit, eventTypes.fingerprints())
+      const mayGoOn = startTurn(turn)
       let made = 0
-      for (const { userId, tenantId, usable } of users) {
-        if (usable) continue
-        try {
-          await take({ tenantId, userId }, 'rules changed', 'snapshotter')
-          made++
-        } catch (err) {
-          if (findDbError(err)) throw err
-          onUnfoldable(err)
-        }
-        await pause(pauseMs)
+      for (const user of users) {
+        if (user.usable) continue
+        if (await makeDue(user, 'rules changed')) made++
+        if (!(await mayGoOn(true))) return { made, next: user }
       }
       return { made, next: users.length === limit ? users.at(-1)! : null }
     },
 
     /**
-     * One step of the snapshotter: looks at the log after `position` and makes the snapshots that are due.
-     * Returns the position it got to. All due users up to there have their snapshot, but for those whose events cannot be
-     * folded: they are reported, and hold nobody else up. Throws when the database fails.
+     * One step of the snapshotter: looks at the log after `position` and makes the snapshots that are due; those of users whose
+     * snapshots the rules made useless no faster than the turn allows. `position` is where it got to: all due users up to
+     * there have their snapshot, but for those whose events cannot be folded, who are reported and hold nobody else up. A turn
+     * that was over before that stays where it was, with `more` to do. Throws when the database fails.
      */
-    async takeDue(bucket: number, position: number): Promise<number> {
+    async takeDue(bucket: number, position: number, turn: Turn): Promise<{ position: number; more: boolean }> {
       const { upTo, candidates } = await selectSnapshotCandidates(db, {
         bucket,
         position,
@@ -174,17 +188,26 @@ export function createSnapshotService(parts: {
         threshold: policy.threshold,
         fingerprints: eventTypes.fingerprints()
       })
-      for (const { key, version, snapshotVersion } of candidates) {
+      const mayGoOn = startTurn(turn)
+      for (const { key, version, snapshotVersion, stale } of candidates) {
         if (!isSnapshotDue(version, snapshotVersion, policy.threshold)) continue
-        try {
-          await take(key, 'threshold', 'snapshotter')
-        } catch (err) {
-          if (findDbError(err)) throw err
-          onUnfoldable(err)
-        }
+        await makeDue(key, stale ? 'rules changed' : 'threshold')
+        if (!(await mayGoOn(stale))) return { position, more: true }
       }
-      return upTo
+      return { position: upTo, more: upTo - position >= CANDIDATE_SPAN }
     }
+  }
+}
+
+/**
+ * Waits `pauseMs` if it is told to, and says whether there is time for another user: a turn that took `turnMs`, or whose service
+ * is stopping, is over.
+ */
+function startTurn({ turnMs, pauseMs, signal }: Turn): (pausing: boolean) => Promise<boolean> {
+  const endAt = performance.now() + turnMs
+  return async (pausing) => {
+    if (pausing) await pause(pauseMs, undefined, { signal }).catch(() => {})
+    return !signal.aborted && performance.now() < endAt
   }
 }
 

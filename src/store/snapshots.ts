@@ -189,8 +189,11 @@ export async function deleteExpiredSnapshots(
   return row ? { deleted: row.deleted, next: { createdAt: row.createdAt, id: row.id } } : { deleted: 0, next: null }
 }
 
-/** A user who is due for a snapshot when `version` is far enough past `snapshotVersion`. */
-export type SnapshotCandidate = { key: StreamKey; version: number; snapshotVersion: number }
+/**
+ * A user who is due for a snapshot when `version` is far enough past `snapshotVersion`; `stale` if there are snapshots, but
+ * none that can be used under the rules of now.
+ */
+export type SnapshotCandidate = { key: StreamKey; version: number; snapshotVersion: number; stale: boolean }
 
 const CANDIDATES = `
   WITH span AS (
@@ -201,7 +204,9 @@ const CANDIDATES = `
       AND e.version >= $4::integer
     GROUP BY e."aggregateId", e."tenantId"
   )
-  SELECT span.upto, grown."aggregateId", grown."tenantId", grown.version, coalesce(newest.version, 0) AS "snapshotVersion"
+  SELECT span.upto, grown."aggregateId", grown."tenantId", grown.version, coalesce(newest.version, 0) AS "snapshotVersion",
+    newest.version IS NULL AND EXISTS (
+      SELECT FROM user_snapshots s WHERE s.bucket = $1::smallint AND s."aggregateId" = grown."aggregateId") AS stale
   FROM span
   LEFT JOIN grown ON true
   LEFT JOIN LATERAL (
@@ -209,7 +214,8 @@ const CANDIDATES = `
     WHERE s.bucket = $1::smallint AND s."aggregateId" = grown."aggregateId"
       AND s.fingerprint = coalesce($6::text::jsonb ->> grown."tenantId"::text, $5::text)
     ORDER BY s.version DESC LIMIT 1
-  ) newest ON true`
+  ) newest ON true
+  ORDER BY stale`
 
 type CandidateRow = {
   upto: string | null
@@ -217,11 +223,12 @@ type CandidateRow = {
   tenantId: string
   version: number
   snapshotVersion: number
+  stale: boolean
 }
 
 /**
  * Users with events in the next `span` positions after `position` and at least `threshold` versions, with how far their
- * newest usable snapshot goes; and the last position looked at, `position` itself when there is nothing new.
+ * newest usable snapshot goes, the stale ones last; and the last position looked at, `position` itself when there is nothing new.
  */
 export async function selectSnapshotCandidates(
   db: Db,
@@ -241,8 +248,8 @@ export async function selectSnapshotCandidates(
     }
   )
   const upTo = Math.max(position, Number(rows[0]?.upto ?? 0))
-  const candidates = rows.flatMap(({ aggregateId: userId, tenantId: tenant, version: at, snapshotVersion }) =>
-    userId === null ? [] : [{ key: { userId, tenantId: tenant }, version: at, snapshotVersion }]
+  const candidates = rows.flatMap(({ aggregateId: userId, tenantId: tenant, version: at, snapshotVersion, stale }) =>
+    userId === null ? [] : [{ key: { userId, tenantId: tenant }, version: at, snapshotVersion, stale }]
   )
   return { upTo, candidates }
 }

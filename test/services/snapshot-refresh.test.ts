@@ -24,7 +24,7 @@ const moved = (version: number): FoldEvent => ({
   createdAt: new Date().toISOString(),
   eventData: { city: 'Paris' }
 })
-const walk = { limit: 2, pauseMs: 0 }
+const walk = { limit: 2, turnMs: 60_000, pauseMs: 0, signal: new AbortController().signal }
 
 /** Users with a snapshot each. */
 async function users(parts: Parts, tenantId: string, count: number) {

@@ -9,11 +9,13 @@ import { logins, newKey, type Parts, testParts } from './parts.js'
 const DAY_MS = 86_400_000
 const MINUTE_MS = 60_000
 
+const turn = { turnMs: 60_000, pauseMs: 0, signal: new AbortController().signal }
+
 /** Steps of the snapshotter from the start of the log until there is nothing new; returns how many. */
 async function catchUp({ snapshots }: Parts, from = 0): Promise<number> {
   let position = from
   for (let steps = 0; ; steps++) {
-    const reached = await snapshots.takeDue(0, position)
+    const { position: reached } = await snapshots.takeDue(0, position, turn)
     if (reached === position) return steps
     position = reached
   }
@@ -104,13 +106,13 @@ t.test('the snapshotter goes through a long log in steps and misses nobody', asy
   const parts = await testParts(t)
   const keys = [newKey(), newKey(), newKey(), newKey()]
   for (const [i, key] of keys.entries()) await parts.seed(key, logins([4950, 99, 100, 2500][i]!))
-  t.equal(await parts.snapshots.takeDue(0, 0), 5000, 'a step looks at 5,000 positions')
+  t.strictSame(await parts.snapshots.takeDue(0, 0, turn), { position: 5000, more: true }, 'a step looks at 5,000')
   t.equal(await catchUp(parts, 5000), 1)
   const newest = await Promise.all(keys.map(async (key) => (await parts.snapshots.list(key))[0]?.version))
   t.strictSame(newest, [4950, undefined, 100, 2500])
-  t.equal(await parts.snapshots.takeDue(0, 7649), 7649, 'the end')
-  t.equal(await parts.snapshots.takeDue(0, 9999), 9999, 'never back')
-  t.equal(await parts.snapshots.takeDue(1, 0), 0, 'another bucket')
+  t.strictSame(await parts.snapshots.takeDue(0, 7649, turn), { position: 7649, more: false }, 'the end')
+  t.equal((await parts.snapshots.takeDue(0, 9999, turn)).position, 9999, 'never back')
+  t.equal((await parts.snapshots.takeDue(1, 0, turn)).position, 0, 'another bucket')
 })
 
 t.test('a user whose events cannot be folded is reported and holds nobody up', async (t) => {
@@ -118,10 +120,75 @@ t.test('a user whose events cannot be folded is reported and holds nobody up', a
   const [holed, whole] = [newKey(), newKey()]
   await parts.seed(holed, [...logins(2), ...logins(2, 4)])
   await parts.seed(whole, logins(3))
-  t.equal(await parts.snapshots.takeDue(0, 0), 7)
+  t.equal((await parts.snapshots.takeDue(0, 0, turn)).position, 7)
   t.match((await parts.snapshots.list(whole))[0], { version: 3 })
   t.equal(parts.unfoldable.length, 1)
   t.match(parts.unfoldable[0], { message: new RegExp(holed.userId) })
+})
+
+/** `count` users of nine events, each with a snapshot of other rules. */
+async function staleUsers({ seed, putSnapshot }: Parts, count: number) {
+  const keys = Array.from({ length: count }, () => newKey())
+  for (const key of keys) {
+    await seed(key, logins(9))
+    await putSnapshot(key, { version: 8, state: {}, fingerprint: 'other rules' })
+  }
+  return keys
+}
+
+const madeOf = async ({ snapshots }: Parts, keys: Awaited<ReturnType<typeof staleUsers>>) => {
+  const lists = await Promise.all(keys.map((key) => snapshots.list(key)))
+  return lists.flat().filter(({ metadata }) => metadata.createdBy === 'snapshotter')
+}
+
+t.test(
+  'snapshots that new rules made useless are made anew one after the other, after those that are due',
+  async (t) => {
+    const parts = await testParts(t, { policy: { threshold: 3 } })
+    const stale = await staleUsers(parts, 4)
+    const grown = newKey()
+    await parts.seed(grown, logins(3))
+    const startedAt = performance.now()
+    t.strictSame(await parts.snapshots.takeDue(0, 0, { ...turn, pauseMs: 100 }), { position: 39, more: false })
+    t.ok(performance.now() - startedAt >= 400, 'with a pause after each')
+    const made = await madeOf(parts, [grown, ...stale])
+    t.strictSame(
+      made.map(({ metadata }) => metadata.reason),
+      ['threshold', ...stale.map(() => 'rules changed')]
+    )
+    const [first, ...others] = made.map(({ createdAt }) => Date.parse(createdAt))
+    t.ok(
+      others.every((at) => at >= first!),
+      'who has grown waits for nobody'
+    )
+    t.equal(await parts.counted('event_snapshots_created_total', { reason: 'rules changed' }), 4)
+  }
+)
+
+t.test('a turn ends after the user it is at when the service stops, and the next goes on', async (t) => {
+  const parts = await testParts(t, { policy: { threshold: 3 } })
+  const stale = await staleUsers(parts, 3)
+  const stopped = { turnMs: 60_000, pauseMs: 60_000, signal: AbortSignal.abort() }
+  t.strictSame(await parts.snapshots.takeDue(0, 0, stopped), { position: 0, more: true })
+  t.equal((await madeOf(parts, stale)).length, 1)
+  const { made, next } = await parts.snapshots.refreshStale(null, { ...stopped, limit: 10 })
+  t.equal(made, 1)
+  t.ok(next, 'there is more')
+  t.equal((await madeOf(parts, stale)).length, 2)
+  t.strictSame(await parts.snapshots.takeDue(0, 0, turn), { position: 27, more: false })
+  t.equal((await madeOf(parts, stale)).length, 3)
+})
+
+t.test('a turn takes no longer than its time, whatever there is to do', async (t) => {
+  const parts = await testParts(t, { policy: { threshold: 3 } })
+  const stale = await staleUsers(parts, 4)
+  const slow = { ...turn, turnMs: 1000, pauseMs: 600 }
+  t.match(await parts.snapshots.takeDue(0, 0, slow), { position: 0, more: true })
+  const made = (await madeOf(parts, stale)).length
+  t.ok(made === 1 || made === 2, `${made} before the time was over`)
+  const refreshed = await parts.snapshots.refreshStale(null, { ...slow, turnMs: 0, limit: 10 })
+  t.equal(refreshed.made, 1)
+  t.ok(refreshed.next, 'there is more')
 })
 
 t.test('a running service makes the snapshot soon after the append', async (t) => {
