@@ -15,6 +15,8 @@ export const SCHEMA_NODES_MAX = 1000
 const PATTERN_LENGTH_MAX = 1000
 /** Instructions of a compiled pattern: each may be looked at for each character of the text. */
 const PATTERN_SIZE_MAX = 1000
+/** Instructions of all patterns within a schema, each counted as often as it is referred to: all may look at one text. */
+export const PATTERNS_SIZE_MAX = 2000
 const UNIQUE_ITEMS_MAX = 1000
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema'
@@ -55,7 +57,7 @@ export function assertSchemaRules(schema: JsonObject): void {
   if (schema.$schema !== undefined && schema.$schema !== DIALECT)
     throw invalidSchema('/$schema', `the dialect must be ${DIALECT}, or left out`)
   walk(schema, '', 1)
-  countNodes(schema, schema, new Map())
+  weigh(schema, schema, new Map())
 }
 
 export const invalidSchema = (pointer: string, reason: string): DomainError =>
@@ -131,7 +133,7 @@ function assertPattern(pattern: unknown, at: string): void {
     throw invalidSchema(at, `the pattern has ${pattern.length} characters, at most ${PATTERN_LENGTH_MAX} are allowed`)
   let size: number
   try {
-    size = compile(pattern).programSize()
+    size = sizeOf(pattern)
   } catch (err) {
     throw invalidSchema(
       at,
@@ -145,6 +147,8 @@ function assertPattern(pattern: unknown, at: string): void {
     )
 }
 
+const sizeOf = (pattern: string): number => compile(pattern).programSize()
+
 const compile = (pattern: string): RE2JS => RE2JS.compile(RE2JS.translateRegExp(pattern))
 
 /** A pattern that takes time in proportion to the text, as JSON Schema wants it: unanchored. */
@@ -154,26 +158,45 @@ export function compilePattern(pattern: string): { test(text: string): boolean; 
   return { test: (text) => compiled.matcher(text).find(), toString: () => pattern }
 }
 
-/** Schemas that checking data may visit; a reference counts as what it names, so that few bytes cannot mean endless work. */
-function countNodes(root: JsonObject, schema: unknown, known: Map<unknown, number | 'counting'>, at = ''): number {
-  if (!isObject(schema)) return 1
-  const counted = known.get(schema)
-  if (counted === 'counting')
+/** What checking data may have to do: schemas to visit, and instructions of patterns. */
+type Weight = { nodes: number; patterns: number }
+
+/** A reference weighs as much as what it names, so that few bytes cannot mean endless work. */
+function weigh(root: JsonObject, schema: unknown, known: Map<unknown, Weight | 'weighing'>, at = ''): Weight {
+  if (!isObject(schema)) return { nodes: 1, patterns: 0 }
+  const weighed = known.get(schema)
+  if (weighed === 'weighing')
     throw invalidSchema(at, 'the reference leads back to itself; recursive schemas are not allowed')
-  if (counted !== undefined) return counted
-  known.set(schema, 'counting')
-  let nodes = 1
-  if (typeof schema.$ref === 'string') {
-    const target = targetOf(root, schema.$ref)
-    if (target === undefined) throw invalidSchema(`${at}/$ref`, `there is no ${schema.$ref}`)
-    nodes += countNodes(root, target, known, `${at}/$ref`)
+  if (weighed !== undefined) return weighed
+  known.set(schema, 'weighing')
+  const weight = { nodes: 1, patterns: patternsOf(schema).reduce((sum, pattern) => sum + sizeOf(pattern), 0) }
+  for (const [pointer, child] of [...referredTo(root, schema, at), ...childrenOf(schema)]) {
+    const { nodes, patterns } = weigh(root, child, known, at + pointer)
+    weight.nodes += nodes
+    weight.patterns += patterns
   }
-  for (const [pointer, child] of childrenOf(schema)) nodes += countNodes(root, child, known, at + pointer)
-  if (nodes > SCHEMA_NODES_MAX)
+  if (weight.nodes > SCHEMA_NODES_MAX)
     throw invalidSchema(at, `with all references it has more than ${SCHEMA_NODES_MAX} schemas within; make it simpler`)
-  known.set(schema, nodes)
-  return nodes
+  if (weight.patterns > PATTERNS_SIZE_MAX)
+    throw invalidSchema(
+      at,
+      `with all references its patterns compile to ${weight.patterns} instructions, at most ${PATTERNS_SIZE_MAX} are allowed; repeat less, or use format`
+    )
+  known.set(schema, weight)
+  return weight
 }
+
+function referredTo(root: JsonObject, { $ref: ref }: JsonObject, at: string): [pointer: string, target: unknown][] {
+  if (typeof ref !== 'string') return []
+  const target = targetOf(root, ref)
+  if (target === undefined) throw invalidSchema(`${at}/$ref`, `there is no ${ref}`)
+  return [['/$ref', target]]
+}
+
+const patternsOf = ({ pattern, patternProperties }: JsonObject): string[] => [
+  ...(typeof pattern === 'string' ? [pattern] : []),
+  ...(isObject(patternProperties) ? Object.keys(patternProperties) : [])
+]
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

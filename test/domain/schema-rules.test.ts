@@ -3,7 +3,12 @@ import t from 'tap'
 import { DomainError } from '../../src/domain/errors.js'
 import type { JsonObject } from '../../src/domain/event.js'
 import { compileSchema } from '../../src/domain/event-schema.js'
-import { SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX } from '../../src/domain/schema-rules.js'
+import {
+  PATTERNS_SIZE_MAX,
+  SCHEMA_BYTES_MAX,
+  SCHEMA_DEPTH_MAX,
+  SCHEMA_NODES_MAX
+} from '../../src/domain/schema-rules.js'
 
 const of = (a: unknown, more: JsonObject = {}): JsonObject => ({ type: 'object', properties: { a }, ...more })
 
@@ -143,6 +148,27 @@ t.test('limits', async (t) => {
   t.match(refusalOf(pattern(1005)), { pointer: '/properties/a/pattern' })
   t.equal(refusalOf(of({ type: 'string', pattern: '(?:ab){400}' })), null)
   t.match(refusalOf(of({ type: 'string', pattern: '(?:ab){600}' })), { reason: /instructions/ })
+})
+
+t.test('the patterns of a schema have a limit together, wherever they stand', async (t) => {
+  // A text of n letters is n + 2 instructions: one for each, and two around them.
+  const text = (size: number) => ({ type: 'string', pattern: 'a'.repeat(size - 2) })
+  const half = PATTERNS_SIZE_MAX / 2
+  const both = (a: JsonObject, b: JsonObject) => ({ type: 'object', properties: { a, b } })
+  t.equal(refusalOf(both(text(half), text(half))), null)
+  t.match(refusalOf(both(text(half), { allOf: [text(1 + half / 2), text(half / 2)] })), {
+    reason: /compile to 2001 instructions/
+  })
+  const names = (size: number) => ({ type: 'object', patternProperties: { [text(size).pattern]: {} } })
+  t.equal(refusalOf(both(names(half), text(half))), null)
+  t.match(refusalOf(both(names(half), both(text(half / 2), text(1 + half / 2)))), { pointer: '' })
+  const shared = (uses: number): JsonObject => ({
+    type: 'object',
+    properties: Object.fromEntries(Array.from({ length: uses }, (_, i) => [`p${i}`, { $ref: '#/$defs/text' }])),
+    $defs: { text: text(PATTERNS_SIZE_MAX / 4) }
+  })
+  t.equal(refusalOf(shared(3)), null, 'three uses and the definition itself')
+  t.match(refusalOf(shared(4)), { reason: /patterns compile to/ })
 })
 
 t.test('a schema of few bytes that stands for endless work is refused at once', async (t) => {
