@@ -25,7 +25,7 @@ export function examine(definition: EventTypeDefinition, previous: EventTypeDefi
   const hazard = findHazard(definition, '')
   if (hazard) throw new DomainError('UNSAFE_JSON', `At ${hazard.pointer}: ${hazard.reason}.`, hazard)
   const check = compileAt(definition.schema)
-  const samples = samplesOf(definition.schema).filter((sample) => check(sample) === null)
+  const samples = samplesOf(definition.schema, previous?.schema).filter((sample) => check(sample) === null)
   if (samples.length === 0) throw noSample()
   assertEffect(definition.effect)
   if (!previous) {
@@ -38,7 +38,7 @@ export function examine(definition: EventTypeDefinition, previous: EventTypeDefi
       'data of the version before must be lifted; give a JSON Patch, [] if it fits as it is'
     )
   const oldCheck = compileSchema(previous.schema)
-  const oldSamples = samplesOf(previous.schema).filter((sample) => oldCheck(sample) === null)
+  const oldSamples = samplesOf(previous.schema, definition.schema).filter((sample) => oldCheck(sample) === null)
   assertOperations(definition.upcast, '/upcast', (operation, at) => {
     throw invalidUpcast(at, operation)
   })

@@ -3,12 +3,18 @@
  * every branch, every value of an enum, both ends of a range). Guesses may be wrong; whoever asks checks them.
  */
 import type { JsonObject } from './event.js'
-import { targetOf } from './schema-rules.js'
+import { type Bounds, boundsOf, noBounds } from './schema-bounds.js'
+import { compilePattern, targetOf } from './schema-rules.js'
 
 /** Most samples of a schema, and of each schema within. */
-export const SAMPLES_MAX = 64
+export const SAMPLES_MAX = 1000
+/** Size of one sample and of all of them, about bytes of JSON; each may be checked against patterns that are slow. */
+const SAMPLE_SIZE_MAX = 65_536
+const SAMPLES_SIZE_MAX = 262_144
 const DEPTH_MAX = 12
-const LENGTH_MAX = 200
+/** Longest text, and longest list. */
+const TEXT_MAX = 4096
+const LIST_MAX = 200
 
 const FORMATS: Record<string, string> = {
   'date-time': '2026-11-22T08:00:00Z',
@@ -21,21 +27,66 @@ const FORMATS: Record<string, string> = {
   ipv6: '2001:db8::1'
 }
 
-/** At most SAMPLES_MAX objects that are likely to fit. Never throws; the work is bounded, whatever the schema. */
-export function samplesOf(schema: JsonObject): JsonObject[] {
-  return valuesOf({ root: schema, left: 20_000 }, schema, 0).filter(isObject).slice(0, SAMPLES_MAX)
+/**
+ * At most SAMPLES_MAX objects that are likely to fit, SAMPLES_SIZE_MAX in all. With a `counterpart`, another version of the
+ * schema, also objects at its bounds and just past them: where only one of the two takes them, their difference shows.
+ * Never throws; the work is bounded, whatever the schema.
+ */
+export function samplesOf(schema: JsonObject, counterpart?: JsonObject): JsonObject[] {
+  const bounds = counterpart ? boundsOf(counterpart) : noBounds
+  const walk: Walk = { root: schema, bounds, left: 20_000, size: 64 * SAMPLES_SIZE_MAX, sizes: new WeakMap() }
+  const own = valuesOf(walk, schema, 0).filter(isObject)
+  const samples = own[0] ? [...beyond(walk, own[0], counterpart), ...own] : []
+  let size = 0
+  return samples.slice(0, SAMPLES_MAX).filter((sample) => {
+    const fits = size + sizeOf(walk, sample) <= SAMPLES_SIZE_MAX
+    if (fits) size += sizeOf(walk, sample)
+    return fits
+  })
 }
 
-/** `left` is how many more schemas may be looked at. */
-type Walk = { root: JsonObject; left: number }
+/** `sample` with what the other version knows, and with what nobody knows: an open schema takes it. */
+function beyond(walk: Walk, sample: JsonObject, counterpart: JsonObject | undefined): JsonObject[] {
+  if (!counterpart) return []
+  const other = valuesOf({ ...walk, root: counterpart, bounds: noBounds }, counterpart, 0).find(isObject) ?? {}
+  const names = Object.keys(other).filter((name) => !Object.hasOwn(sample, name))
+  return [
+    sample,
+    ...names.slice(0, 50).map((name) => ({ ...sample, [name]: other[name] })),
+    { ...sample, aNameThatNoSchemaKnows: 'text' }
+  ]
+}
+
+/** `left` is how many more schemas may be looked at, `size` how much more may be put together. */
+type Walk = { root: JsonObject; bounds: Bounds; left: number; size: number; sizes: WeakMap<object, number> }
+
+/** About how many bytes a value is as JSON. Lists and objects that were put together here are known. */
+function sizeOf({ sizes }: Walk, value: unknown): number {
+  if (typeof value === 'string') return value.length + 2
+  if (typeof value !== 'object' || value === null) return 8
+  const size = sizes.get(value) ?? JSON.stringify(value).length
+  sizes.set(value, size)
+  return size
+}
+
+/** `value` if there is room for it; `size` is what it takes. */
+function put<T extends object>(walk: Walk, size: number, value: () => T): T[] {
+  if (size > SAMPLE_SIZE_MAX || size > walk.size) return []
+  walk.size -= size
+  const made = value()
+  walk.sizes.set(made, size)
+  return [made]
+}
 
 function valuesOf(walk: Walk, schema: unknown, depth: number): unknown[] {
-  if (schema === true) return ['text', 1, null]
+  if (schema === true) return ANYTHING
   if (!isObject(schema) || depth > DEPTH_MAX || walk.left-- <= 0) return []
   const merged = resolved(walk, schema, 0)
   const own = Array.isArray(merged.examples) ? merged.examples : []
   return distinct([...own, ...plainValues(walk, merged, depth)]).slice(0, SAMPLES_MAX)
 }
+
+const ANYTHING = ['text', 1, null, true, 0.5, [], {}]
 
 function plainValues(walk: Walk, schema: JsonObject, depth: number): unknown[] {
   if ('const' in schema) return [schema.const]
@@ -54,7 +105,9 @@ function plainValues(walk: Walk, schema: JsonObject, depth: number): unknown[] {
     const met = merge(merge(rest, resolved(walk, condition as JsonObject, 0)), isObject(yes) ? yes : {})
     return fairly([valuesOf(walk, met, depth), valuesOf(walk, merge(rest, isObject(no) ? no : {}), depth)])
   }
-  const types = Array.isArray(schema.type) ? schema.type : [schema.type ?? guessedType(schema)]
+  const type = schema.type ?? guessedType(schema)
+  if (type === null) return ANYTHING
+  const types = Array.isArray(type) ? type : [type]
   return fairly(types.map((type) => valuesOfType(walk, schema, type, depth)))
 }
 
@@ -65,10 +118,10 @@ function valuesOfType(walk: Walk, schema: JsonObject, type: unknown, depth: numb
     case 'array':
       return arrays(walk, schema, depth)
     case 'string':
-      return strings(schema)
+      return strings(schema, walk.bounds)
     case 'integer':
     case 'number':
-      return numbers(schema, type)
+      return numbers(schema, type, walk.bounds)
     case 'boolean':
       return [true, false]
     case 'null':
@@ -92,22 +145,24 @@ function objects(walk: Walk, schema: JsonObject, depth: number): JsonObject[] {
     ])
   )
   const possible = names.filter((name) => choices.get(name)!.length > 0)
-  const pick = (chosen: string[], at = 0, of?: string): JsonObject =>
-    Object.fromEntries(chosen.map((name) => [name, choices.get(name)![name === of ? at : 0]]))
+  const pick = (chosen: string[], at = 0, of?: string): JsonObject[] => {
+    const entries = chosen.map((name) => [name, choices.get(name)![name === of ? at : 0]] as const)
+    const size = entries.reduce((sum, [name, value]) => sum + name.length + 4 + sizeOf(walk, value), 2)
+    return put(walk, size, () => Object.fromEntries(entries))
+  }
   const optional = possible.filter((name) => !required.has(name))
+  const varied = possible.map((name) =>
+    choices
+      .get(name)!
+      .slice(1)
+      .map((_, i) => [name, i + 1] as const)
+  )
   return [
-    pick(possible),
-    pick(possible.filter((name) => required.has(name))),
-    ...optional.map((name) => pick(possible.filter((other) => other !== name))),
-    ...fairly(
-      possible.map((name) =>
-        choices
-          .get(name)!
-          .slice(1)
-          .map((_, i) => pick(possible, i + 1, name))
-      )
-    )
-  ].slice(0, SAMPLES_MAX) as JsonObject[]
+    ...pick(possible),
+    ...pick(possible.filter((name) => required.has(name))),
+    ...optional.flatMap((name) => pick(possible.filter((other) => other !== name))),
+    ...fairly(varied).flatMap(([name, at]) => pick(possible, at, name))
+  ].slice(0, SAMPLES_MAX)
 }
 
 function arrays(walk: Walk, schema: JsonObject, depth: number): unknown[][] {
@@ -115,32 +170,63 @@ function arrays(walk: Walk, schema: JsonObject, depth: number): unknown[][] {
     ? schema.prefixItems.map((item) => valuesOf(walk, item, depth + 1)[0])
     : []
   const items = schema.items === false ? [] : valuesOf(walk, schema.items ?? true, depth + 1)
-  const least = bounded(schema.minItems, first.length)
-  const most = bounded(schema.maxItems, Math.max(least, first.length + items.length))
-  const ofLength = (length: number) =>
-    [
-      ...first,
-      ...Array.from({ length: Math.max(0, length - first.length) }, (_, i) => items[i % Math.max(1, items.length)])
-    ].slice(0, length)
-  const single = items
-    .slice(1, 10)
-    .map((item) => ofLength(Math.max(least, first.length + 1)).map((old, i) => (i === first.length ? item : old)))
-  return [ofLength(least), ofLength(most), ...single]
+  const least = bounded(schema.minItems, first.length, LIST_MAX)
+  const most = bounded(schema.maxItems, Math.max(least, first.length + items.length), LIST_MAX)
+  const ofLength = (length: number, chosen: unknown[] = items): unknown[][] => {
+    const rest = Math.max(0, length - first.length)
+    if (rest > 0 && chosen.length === 0) return []
+    const largest = Math.max(0, ...[...first, ...chosen].map((item) => sizeOf(walk, item)))
+    return put(walk, 2 + length * (largest + 1), () =>
+      [...first, ...Array.from({ length: rest }, (_, i) => chosen[i % chosen.length])].slice(0, length)
+    )
+  }
+  const lengths = walk.bounds.counts.filter(
+    (length) => length >= least && length <= (numberOf(schema.maxItems) ?? length)
+  )
+  const single = items.slice(1, 10).flatMap((item) => ofLength(Math.max(least, first.length + 1), [item]))
+  return [
+    ...ofLength(least),
+    ...ofLength(most),
+    ...single,
+    ...lengths.flatMap((length) => ofLength(length)),
+    // The same twice.
+    ...ofLength(Math.max(least, first.length + 2), items.slice(0, 1))
+  ]
 }
 
-function strings(schema: JsonObject): string[] {
+function strings(schema: JsonObject, { lengths, texts }: Bounds): string[] {
   const named = typeof schema.format === 'string' ? FORMATS[schema.format] : undefined
   if (named !== undefined) return [named]
-  const least = bounded(schema.minLength, 0)
-  const most = bounded(schema.maxLength, Math.max(least, 8))
-  const guesses =
-    typeof schema.pattern === 'string'
-      ? ['a', 'A', '0', 'abc', 'ABC', 'Abc', '123', 'a1', 'A1', 'ab', 'AB', '1234', '+49123456789', 'EUR', 'en-GB']
-      : []
-  return ['text'.slice(0, most).padEnd(least, 'x'), 'x'.repeat(least), 'x'.repeat(most), ...guesses]
+  const least = bounded(schema.minLength, 0, TEXT_MAX)
+  const most = bounded(schema.maxLength, Math.max(least, 8), TEXT_MAX)
+  const ends = [least, most, ...lengths.filter((length) => length <= TEXT_MAX)]
+  const fits = matcherOf(schema)
+  const letters = fits ? ['x', 'X', '0'] : ['x']
+  return [
+    'text'.slice(0, most).padEnd(least, 'x'),
+    ...(fits ? GUESSES : []),
+    ...letters.flatMap((letter) => ends.map((length) => letter.repeat(length))),
+    ...texts
+  ].filter(
+    (text) =>
+      text.length >= least && text.length <= (numberOf(schema.maxLength) ?? text.length) && (fits?.(text) ?? true)
+  )
 }
 
-function numbers(schema: JsonObject, type: 'integer' | 'number'): number[] {
+const GUESSES = 'a A 0 abc ABC Abc 123 a1 A1 ab AB 1234 +49123456789 EUR en-GB'.split(' ')
+
+/** Tells whether a text has the pattern of the schema, if there is one that can be compiled. */
+function matcherOf({ pattern }: JsonObject): ((text: string) => boolean) | null {
+  if (typeof pattern !== 'string') return null
+  try {
+    const compiled = compilePattern(pattern)
+    return (text) => compiled.test(text)
+  } catch {
+    return null
+  }
+}
+
+function numbers(schema: JsonObject, type: 'integer' | 'number', bounds: Bounds): number[] {
   const step = typeof schema.multipleOf === 'number' ? schema.multipleOf : 1
   const low =
     numberOf(schema.minimum) ??
@@ -150,10 +236,10 @@ function numbers(schema: JsonObject, type: 'integer' | 'number'): number[] {
     (numberOf(schema.exclusiveMaximum) === null ? null : numberOf(schema.exclusiveMaximum)! - step)
   const ends = [low, high].filter((end) => end !== null)
   const middle = low !== null && high !== null ? (low + high) / 2 : (low ?? high ?? 1)
-  const stepped = [...ends, middle, 0, 1].map((number) => Math.round(number / step) * step)
-  return type === 'integer'
-    ? stepped.map(Math.round)
-    : [...ends, ...stepped, ...(low === null && high === null ? [0.5] : [])]
+  const stepped = [...ends, middle, 0, 1, ...bounds.numbers].map((number) => Math.round(number / step) * step)
+  const broken = [(low ?? 0) + 0.5, ...bounds.numbers]
+  const found = type === 'integer' ? stepped.map(Math.round) : [...ends, ...stepped, ...broken]
+  return found.filter((number) => number >= (low ?? number) && number <= (high ?? number))
 }
 
 /** The schema with what it refers to and what it must all be put together. */
@@ -186,11 +272,12 @@ function merge(one: JsonObject, other: JsonObject): JsonObject {
   return merged
 }
 
-function guessedType(schema: JsonObject): string {
+/** The type that the keywords speak of; null if there is none. */
+function guessedType(schema: JsonObject): string | null {
   if ('properties' in schema || 'required' in schema) return 'object'
   if ('items' in schema || 'prefixItems' in schema || 'minItems' in schema) return 'array'
   if ('minimum' in schema || 'maximum' in schema || 'multipleOf' in schema) return 'number'
-  return 'string'
+  return 'minLength' in schema || 'maxLength' in schema || 'pattern' in schema || 'format' in schema ? 'string' : null
 }
 
 /** The first of each list, then the second of each …, so that a limit cuts all of them alike. */
@@ -203,16 +290,16 @@ function fairly<T>(lists: T[][]): T[] {
 }
 
 function distinct(values: unknown[]): unknown[] {
-  const seen = new Set<string>()
+  const seen = new Set<unknown>()
   return values.filter((value) => {
-    const text = JSON.stringify(value) ?? ''
+    const text = typeof value === 'object' && value !== null ? `object ${JSON.stringify(value)}` : value
     return seen.size < seen.add(text).size
   })
 }
 
 const numberOf = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null)
-const bounded = (value: unknown, otherwise: number): number =>
-  Math.min(LENGTH_MAX, Math.max(0, Math.floor(numberOf(value) ?? otherwise)))
+const bounded = (value: unknown, otherwise: number, most: number): number =>
+  Math.min(most, Math.max(0, Math.floor(numberOf(value) ?? otherwise)))
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
