@@ -2,13 +2,14 @@
 import jsonPatch, { type Operation } from 'fast-json-patch'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
+import type { Catalog } from '../domain/catalog.js'
 import type { StreamKey } from '../domain/event.js'
 import { fold, nothingFolded, type Replay } from '../domain/replay.js'
-import type { User } from '../domain/user.js'
+import { isStateOf, type User } from '../domain/user.js'
 import { selectSlice } from '../store/replay.js'
 import { selectSnapshotStates } from '../store/snapshots.js'
 import type { EventTypeService } from './event-types.js'
-import type { ReplayService } from './replay.js'
+import type { ReplayedState, ReplayService } from './replay.js'
 
 /** `operations` (RFC 6902) turn what was found into what the events say; there are none when it is right. */
 export type Compared = { version: number; correct: boolean; operations: Operation[] }
@@ -19,7 +20,7 @@ export type Verification = {
   correct: boolean
   /** the state as it is served now */
   served: Compared
-  /** every usable snapshot, the oldest version first */
+  /** every snapshot under the rules of now, the oldest version first; broken ones too */
   snapshots: Compared[]
 }
 
@@ -33,45 +34,62 @@ export function createVerifyService(parts: {
 }) {
   const { db, replay, eventTypes, buckets } = parts
 
-  /** The states at these versions, which go up, by folding every event. */
-  async function* statesAt(key: StreamKey, versions: readonly number[]): AsyncGenerator<User> {
+  /** The states at these versions, which go up, by folding every event under one catalog. */
+  async function* statesAt(catalog: Catalog, key: StreamKey, versions: readonly number[]): AsyncGenerator<User> {
     const bucket = bucketOf(key.userId, buckets)
     let reached: Replay = nothingFolded
     for (const version of versions) {
       while (reached.version < version) {
-        const from = reached
-        const events = await selectSlice(db, bucket, key, from.version, version)
+        const events = await selectSlice(db, bucket, key, reached.version, version)
         if (events.length === 0)
-          throw new Error(`Events of user ${key.userId} after version ${from.version} are missing.`)
-        reached = await eventTypes.withTypes(async () => fold(eventTypes.of(key.tenantId), key, from, events))
+          throw new Error(`Events of user ${key.userId} after version ${reached.version} are missing.`)
+        reached = fold(catalog, key, reached, events)
       }
       yield reached.state!
     }
   }
 
-  return {
-    /**
-     * Compares the state that is served, and every usable snapshot, with what all events up to there give. Changes nothing.
-     * Throws USER_NOT_FOUND; an Error if events are missing.
-     */
-    async verify(key: StreamKey): Promise<Verification> {
-      const { version, state } = await replay.stateAt(key)
-      const { fingerprint } = eventTypes.of(key.tenantId)
-      const kept = await selectSnapshotStates(db, bucketOf(key.userId, buckets), key, fingerprint)
-      const found = [...kept.filter((snapshot) => snapshot.version <= version), { version, state }]
-      const compared: Compared[] = []
-      const states = statesAt(
-        key,
-        found.map((each) => each.version)
-      )
-      for await (const right of states) {
-        const { version, state } = found[compared.length]!
-        const operations = jsonPatch.compare(state, right)
-        compared.push({ version, correct: operations.length === 0, operations })
-      }
-      const served = compared.at(-1)!
-      const correct = compared.every((each) => each.correct)
-      return { userId: key.userId, version, correct, served, snapshots: compared.slice(0, -1) }
+  /** The state as it is served, and the rules that made it: they may change while it is read. */
+  async function serve(key: StreamKey): Promise<{ catalog: Catalog; served: ReplayedState }> {
+    for (;;) {
+      const catalog = eventTypes.of(key.tenantId)
+      const served = await replay.stateAt(key)
+      if (served.fingerprint === catalog.fingerprint) return { catalog, served }
     }
   }
+
+  async function verify(key: StreamKey): Promise<Verification> {
+    const { catalog, served } = await serve(key)
+    const kept = await selectSnapshotStates(db, bucketOf(key.userId, buckets), key, catalog.fingerprint)
+    const found: Found[] = [...kept.filter(({ version }) => version <= served.version), served]
+    const compared: Compared[] = []
+    const versions = found.map(({ version }) => version)
+    for await (const right of statesAt(catalog, key, versions))
+      compared.push(compare(key, found[compared.length]!, right))
+    return {
+      userId: key.userId,
+      version: served.version,
+      correct: compared.every(({ correct }) => correct),
+      served: compared.at(-1)!,
+      snapshots: compared.slice(0, -1)
+    }
+  }
+
+  return {
+    /**
+     * Compares the state that is served, and every snapshot under the rules of now, with what all events up to there give.
+     * Changes nothing. Throws USER_NOT_FOUND; an Error if events are missing.
+     */
+    verify: (key: StreamKey): Promise<Verification> => eventTypes.withTypes(() => verify(key))
+  }
+}
+
+type Found = { version: number; state: unknown }
+
+/** What is no state at all is to be replaced as a whole. */
+function compare(key: StreamKey, { version, state }: Found, right: User): Compared {
+  const operations: Operation[] = isStateOf(key, state)
+    ? jsonPatch.compare(state, right)
+    : [{ op: 'replace', path: '', value: right }]
+  return { version, correct: operations.length === 0, operations }
 }

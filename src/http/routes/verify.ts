@@ -8,7 +8,8 @@ const Compared = Type.Object({
   version: Type.Integer(),
   correct: Type.Boolean(),
   operations: Type.Array(Type.Object({}, { additionalProperties: true }), {
-    description: 'RFC 6902 operations that turn what was found into what the events say'
+    description:
+      'RFC 6902 operations that turn what was found into what the events say; one that replaces all of it where it is no state'
   })
 })
 
@@ -30,7 +31,9 @@ export const verifyRoutes: FastifyPluginAsyncTypebox<{ verify: VerifyService }> 
             version: Type.Integer({ description: 'up to which it was checked' }),
             correct: Type.Boolean({ description: 'whether everything is right' }),
             served: Compared,
-            snapshots: Type.Array(Compared, { description: 'every usable snapshot, the oldest version first' })
+            snapshots: Type.Array(Compared, {
+              description: 'every snapshot under the rules of now, broken ones too, the oldest version first'
+            })
           }),
           ...problems(['USER_NOT_FOUND'])
         }
