@@ -26,8 +26,8 @@ const EXPIRY_MS = 3_600_000
 const REFRESH_BATCH = 100
 /** At most 20 snapshots a second are made anew, in turns well within a lease, so that a stop need not wait long. */
 const TURN = { turnMs: 4000, pauseMs: 50 }
-/** Another instance's new event types are known after this long, ms, or when one is met. */
-const TYPES_MS = 900
+/** Another instance's new event types are known after this long and a tenth more, ms, or when one is met. */
+const TYPES_MS = 800
 
 export function createBackground(parts: {
   db: Db

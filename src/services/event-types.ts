@@ -132,6 +132,9 @@ export function createEventTypeService(parts: {
   const latest = (tenantId: string | null, eventType: string): RegisteredVersion[] =>
     scopeOf(tenantId).filter((row) => row.eventType === eventType)
 
+  const hasRoom = (tenantId: string | null, version: number): boolean =>
+    version === 1 ? typesOf(tenantId).length < TYPES_MAX : version <= VERSIONS_MAX
+
   return {
     /** Goes up when a version is registered that gives other states for events that are stored. */
     effectiveRevision: (): number => effective,
@@ -164,7 +167,7 @@ export function createEventTypeService(parts: {
     },
 
     /**
-     * Registers version `version` of a type, for a tenant or (null) for all; with `dryRun` only examines it. `created` is
+     * Registers version `version` of a type, for a tenant or (null) for all; with `dryRun` only says what would come of it. `created` is
      * false if it was there with this content. `breaks` is what clients of the version before will notice.
      * Throws INVALID_EVENT_SCHEMA, INVALID_EFFECT, INVALID_UPCAST, EVENT_TYPE_RESERVED, EVENT_TYPE_VERSION_GAP,
      * EVENT_TYPE_EXISTS or EVENT_TYPES_FULL, with nothing stored.
@@ -182,9 +185,10 @@ export function createEventTypeService(parts: {
       const previous = versions.find((row) => row.version === version - 1)
       if (version > 1 && !previous) throw gap(eventType, version, versions.length)
       const breaks = examine(definition, previous?.definition)
-      if (dryRun) return { created: false, breaks }
-      const limits = { types: TYPES_MAX, versions: VERSIONS_MAX }
+      // Where there is no room nothing is stored, and every other reason to refuse it is still given.
+      const limits = dryRun ? { types: 0, versions: 0 } : { types: TYPES_MAX, versions: VERSIONS_MAX }
       const { outcome, newest } = await insertEventType(db, { tenantId, eventType, version, definition }, limits)
+      if (dryRun && outcome === 'full' && hasRoom(tenantId, version)) return { created: false, breaks }
       if (outcome !== 'registered' && outcome !== 'same') throw refusal(outcome, eventType, version, newest)
       await refresh()
       return { created: outcome === 'registered', breaks }

@@ -127,7 +127,10 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
               default: 'tenant',
               description: "`global`: for all tenants; `tenant`: this tenant's own"
             }),
-            dryRun: Type.Boolean({ default: false, description: 'only examine it, and tell what breaks' })
+            dryRun: Type.Boolean({
+              default: false,
+              description: 'store nothing; tell what breaks, or why it would be refused'
+            })
           },
           { additionalProperties: false }
         ),
