@@ -9,6 +9,9 @@ import { builtInTypes } from '../../src/domain/catalog.js'
 import { STATE_VERSION } from '../../src/domain/user.js'
 import { fileOfType, hashOf, parseCode, tokensOf } from '../support/source-code.js'
 
+/** What the states of all types come from: the fold, the rules of a state, and how registered types are lifted and applied. */
+const SHARED = ['catalog.ts', 'custom-type.ts', 'effect.ts', 'patch.ts', 'replay.ts', 'user.ts']
+
 type Manifest = Record<string, { version: number; hash: string }>
 
 const DOMAIN = new URL('../../src/domain/', import.meta.url)
@@ -23,7 +26,7 @@ function versionOf(file: string): number {
 
 async function readCode(): Promise<Manifest> {
   const files = [
-    'user.ts',
+    ...SHARED,
     ...(await readdir(new URL('event-types/', DOMAIN))).map((file) => `event-types/${file}`)
   ].sort()
   return Object.fromEntries(
@@ -45,8 +48,8 @@ const silentChanges = (known: Manifest, code: Manifest): string[] =>
   )
 
 const WHAT_TO_DO = `
-If the change gives another state for the same events, raise effectVersion of the type (STATE_VERSION for user.ts and
-fields.ts), and run this file with UPDATE_REDUCER_CODE=1. If every history still folds to the same state, as after a
+If the change gives another state for the same events, raise effectVersion of the type (STATE_VERSION for what
+all types share), and run this file with UPDATE_REDUCER_CODE=1. If every history still folds to the same state, as after a
 change of names or descriptions, run it with UPDATE_REDUCER_CODE=same-effect.`
 
 async function update(how: string): Promise<void> {
@@ -65,8 +68,28 @@ t.test('code that shapes the state changes only together with the version it dec
   t.strictSame(known, code, 'the manifest is up to date; if only this fails, run this file with UPDATE_REDUCER_CODE=1')
 })
 
+t.test(
+  'nothing that shapes a state is left out: all that the shared files use of the domain is watched, or shapes none',
+  async (t) => {
+    // Types, the names of things, what is checked before an event is stored, and what makes up examples.
+    const none = ['errors', 'event', 'event-schema', 'event-type', 'formats', 'type-samples'].map(
+      (name) => `${name}.ts`
+    )
+    const watched = Object.keys(await readCode())
+    for (const file of SHARED) {
+      const code = await readFile(new URL(file, DOMAIN), 'utf8')
+      const used = [...code.matchAll(/from '\.\/(.+)\.js'/g)].map(([, name]) => `${name}.ts`)
+      t.strictSame(
+        used.filter((name) => ![...watched, ...none].includes(name)),
+        [],
+        file
+      )
+    }
+  }
+)
+
 t.test('every event type has a file of its own, named after it', async (t) => {
-  const files = Object.keys(await readCode()).filter((file) => !['user.ts', 'event-types/fields.ts'].includes(file))
+  const files = Object.keys(await readCode()).filter((file) => ![...SHARED, 'event-types/fields.ts'].includes(file))
   t.strictSame(files.sort(), builtInTypes.map(({ name }) => fileOfType(name)).sort())
 })
 
