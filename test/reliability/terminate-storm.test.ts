@@ -16,6 +16,10 @@ import { type Random, randomOf, seedOf } from '../support/random.js'
 const REQUEST_TIMEOUT_MS = 4000
 const MARGIN_MS = 2500
 const STORM_MS = 10_000
+/** A busy machine lets little through: the storm goes on until there is enough to judge, but no longer than this. */
+const STORM_MAX_MS = 40_000
+/** Appends and reads that must get through. */
+const ENOUGH = 6
 const APPEND_CODES = [
   '200',
   '201',
@@ -31,7 +35,7 @@ type Read = { userId: string; version: number; atLeast: number; state: string }
 
 t.setTimeout(120_000)
 
-t.test('ten seconds of killing every connection every 20 ms cost time, and nothing else', async (t) => {
+t.test('ten seconds and more of killing every connection every 20 ms cost time, and nothing else', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)
   const service = await startProcess(t, {
@@ -47,7 +51,12 @@ t.test('ten seconds of killing every connection every 20 ms cost time, and nothi
   )
   const reads: Read[] = []
   const readAnswers = new Map<string, number>()
-  const over = stormOver()
+  const over = stormOver(() =>
+    Math.min(
+      reads.length,
+      clients.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0)
+    )
+  )
   const [kills] = await Promise.all([
     storm(database, over),
     ...clients.map((client) => client.run(over)),
@@ -79,7 +88,7 @@ t.test('ten seconds of killing every connection every 20 ms cost time, and nothi
   const log = await readIntactLog(t, database)
   const acknowledged = clients.flatMap((client) => client.acknowledged)
   t.ok(
-    acknowledged.length > 5 && reads.length > 5,
+    acknowledged.length >= ENOUGH && reads.length >= ENOUGH,
     `${acknowledged.length} events and ${reads.length} reads got through`
   )
   assertKept(t, log, acknowledged)
@@ -89,9 +98,12 @@ t.test('ten seconds of killing every connection every 20 ms cost time, and nothi
   t.equal(await service.end('SIGTERM'), 0)
 })
 
-function stormOver(): () => boolean {
-  const endAt = performance.now() + STORM_MS
-  return () => performance.now() > endAt
+function stormOver(gotThrough: () => number): () => boolean {
+  const startedAt = performance.now()
+  return () => {
+    const tookMs = performance.now() - startedAt
+    return tookMs > STORM_MAX_MS || (tookMs > STORM_MS && gotThrough() >= ENOUGH)
+  }
 }
 
 /** Kills every backend of the service again and again; returns how many. */
