@@ -56,14 +56,14 @@ export function createEventTypeService(parts: {
   let refreshing: Promise<void> | null = null
   let again: Promise<void> | null = null
 
-  const scopeOf = (tenantId: string | null): RegisteredVersion[] => rows.filter((row) => row.tenantId === tenantId)
+  /** Versions by scope and name, the first one first. */
+  let scopes = new Map<string | null, Map<string, RegisteredVersion[]>>()
 
   /** The types of one scope, from their versions; those that were built before are used again. */
   function typesOf(tenantId: string | null): EventType[] {
-    const scope = scopeOf(tenantId)
-    return [...new Set(scope.map(({ eventType }) => eventType))].map((name) => {
-      const definitions = scope.filter(({ eventType }) => eventType === name).map(({ definition }) => definition)
-      const known = `${tenantId}:${name}:${definitions.length}`
+    return [...(scopes.get(tenantId) ?? [])].map(([name, versions]) => {
+      const known = `${tenantId}:${name}:${versions.length}`
+      const definitions = versions.map(({ definition }) => definition)
       const type = built.get(known) ?? typeOf(name, definitions, onPatchFailed)
       built.set(known, type)
       return type
@@ -72,9 +72,8 @@ export function createEventTypeService(parts: {
 
   /** The newest revision that gives other states for events that may be stored: a first version has none before it. */
   function newestEffect(): number {
-    const scopes = new Set(rows.map((row) => row.tenantId))
     const withRules = new Set(
-      [...scopes].flatMap((scope) =>
+      [...scopes.keys()].flatMap((scope) =>
         typesOf(scope)
           .filter((type) => type.rules != null)
           .map((type) => `${scope}:${type.name}`)
@@ -88,12 +87,13 @@ export function createEventTypeService(parts: {
     if ((await selectTypesRevision(db)) === revision) return
     const found = await selectEventTypes(db)
     rows = found
+    scopes = groupVersions(rows)
     revision = found.at(-1)?.revision ?? 0
     const all = [...builtIn, ...typesOf(null)]
     shared = createCatalog(all)
     effective = newestEffect()
     catalogs.clear()
-    for (const tenantId of new Set(rows.map((row) => row.tenantId))) {
+    for (const tenantId of scopes.keys()) {
       if (tenantId !== null) catalogs.set(tenantId, createCatalog([...all, ...typesOf(tenantId)]))
     }
   }
@@ -130,7 +130,7 @@ export function createEventTypeService(parts: {
   }
 
   const latest = (tenantId: string | null, eventType: string): RegisteredVersion[] =>
-    scopeOf(tenantId).filter((row) => row.eventType === eventType)
+    scopes.get(tenantId)?.get(eventType) ?? []
 
   const hasRoom = (tenantId: string | null, version: number): boolean =>
     version === 1 ? typesOf(tenantId).length < TYPES_MAX : version <= VERSIONS_MAX
@@ -227,6 +227,18 @@ export function createEventTypeService(parts: {
     if (builtIn.some(({ name }) => name === eventType)) return 'built-in'
     return latest(null, eventType).length > 0 ? 'global' : 'tenant'
   }
+}
+
+function groupVersions(rows: readonly RegisteredVersion[]): Map<string | null, Map<string, RegisteredVersion[]>> {
+  const scopes = new Map<string | null, Map<string, RegisteredVersion[]>>()
+  for (const row of rows) {
+    const scope = scopes.get(row.tenantId) ?? new Map<string, RegisteredVersion[]>()
+    const versions = scope.get(row.eventType) ?? []
+    versions.push(row)
+    scope.set(row.eventType, versions)
+    scopes.set(row.tenantId, scope)
+  }
+  return scopes
 }
 
 const summaryOf = ({ name, summary, versions }: EventType, scope: Scope): TypeSummary => ({
