@@ -3,8 +3,19 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { newUserId, userCreated } from '../support/events.js'
 import { testService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const service = await testService(t)
+
+/** A service on a busy machine may say that it is too busy; then it did nothing. */
+async function patiently<T extends { statusCode: number }>(ask: () => Promise<T>): Promise<T> {
+  let answer = await ask()
+  await until(async () => {
+    if (answer.statusCode === 503) answer = await ask()
+    return answer.statusCode !== 503
+  })
+  return answer
+}
 
 /** Asks as a tenant of its own. */
 function asTenant() {
@@ -12,8 +23,8 @@ function asTenant() {
   return {
     put: (path: string, payload: object) =>
       service.ask({ method: 'PUT', url: `/event-types/${path}`, payload, headers }),
-    append: (userId: string, events: object[]) => service.append(userId, events, { headers }),
-    get: (url: string) => service.get(url, headers),
+    append: (userId: string, events: object[]) => patiently(() => service.append(userId, events, { headers })),
+    get: (url: string) => patiently(() => service.get(url, headers)),
     verify: (userId: string) => service.ask({ method: 'POST', url: `/admin/users/${userId}/verify`, headers })
   }
 }
