@@ -5,8 +5,8 @@ import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
-import { openDb } from './db/client.js'
-import { runLong } from './db/long-statement.js'
+import { type Db, openDb } from './db/client.js'
+import { withLongDb } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
@@ -17,6 +17,7 @@ import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createProjecting } from './projecting.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
+import { ClaimsRefused, settleClaims } from './services/claims.js'
 import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
@@ -34,6 +35,7 @@ import { createStatisticsService } from './services/statistics.js'
 import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createVerifyService } from './services/verify.js'
+import type { Claiming } from './store/claims.js'
 import { claimIdentity, type StoreIdentity } from './store/identity.js'
 import { selectStoreGauges } from './store/statistics.js'
 
@@ -82,9 +84,11 @@ export async function compose(
   const fingerprintOf = (tenantId: string): string => eventTypes.of(tenantId).fingerprint
   let shared: RedisCache | null
   let identity: StoreIdentity
+  let claiming: Claiming
   try {
     identity = await claimIdentity(db, buckets)
     assertBuckets(buckets, identity.buckets)
+    claiming = await claimsOf(db, databaseUrl, config.UNIQUE_CLAIMS)
     await eventTypes.refresh()
     shared = await openSharedCache(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
@@ -108,6 +112,7 @@ export async function compose(
   })
   const queue = createAppendQueue({
     db,
+    claiming,
     metrics,
     limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 }
   })
@@ -173,6 +178,7 @@ export async function compose(
   const exports = createExportService({ db, eventTypes, buckets })
   const imports = createImportService({
     db,
+    claiming,
     eventTypes,
     metrics,
     buckets,
@@ -241,7 +247,7 @@ export async function compose(
     holder,
     eventTypes,
     projections: PROJECTIONS,
-    runLong: (statement, signal) => runLong(databaseUrl, statement, signal),
+    runLong: (statement, signal) => withLongDb(databaseUrl, async (long) => void (await long.query(statement)), signal),
     onError
   })
 
@@ -289,6 +295,16 @@ async function openSharedCache(
     throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
       cause
     })
+  }
+}
+
+/** Throws StartError when the setting cannot be met. */
+async function claimsOf(db: Db, databaseUrl: string, setting: string | undefined): Promise<Claiming> {
+  try {
+    return await settleClaims({ db, setting, withLongDb: (work) => withLongDb(databaseUrl, work) })
+  } catch (err) {
+    if (err instanceof ClaimsRefused) throw new StartError(err.message)
+    throw err
   }
 }
 

@@ -28,6 +28,13 @@ export const settings = Type.Object({
     { default: 'info', description: 'least level that is logged: trace, debug, info, warn, error, fatal, silent' }
   ),
   EVENT_BUCKETS: integer(1, 1024, 1, 'independent orders the log is split into; fixed at the first start'),
+  UNIQUE_CLAIMS: Type.Optional(
+    Type.String({
+      pattern: '^(off|username|email|username,email|email,username)$',
+      description:
+        'what is unique among the users of a tenant: `username`, `email`, or both with a comma; `off` ends it; the same on all instances'
+    })
+  ),
   SNAPSHOT_THRESHOLD: integer(1, 1_000_000, 100, "events past a user's newest snapshot that make another due"),
   RETAIN_SNAPSHOTS: integer(1, 1000, 5, 'snapshots of a user that are kept'),
   SNAPSHOT_MAX_AGE_DAYS: integer(1, 36_500, 90, "age at which snapshots go, but for a user's newest"),

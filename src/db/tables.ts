@@ -368,3 +368,29 @@ export const userActivityDays = pgTable(
   },
   (table) => [primaryKey({ name: 'user_activity_days_pkey', columns: [table.bucket, table.tenantId, table.day] })]
 )
+
+/** Which fields of users are unique in a tenant: a fact of the database that set_unique_claims alone changes. */
+export const uniqueClaims = pgTable(
+  'unique_claims',
+  {
+    field: varchar({ length: 20 }).notNull(),
+    since: instant('since').notNull().default(sql`date_trunc('milliseconds', now())`)
+  },
+  (table) => [primaryKey({ name: 'unique_claims_pkey', columns: [table.field] })]
+)
+
+/** Who has which value of a unique field. No bucket: what is unique holds for the users of all. */
+export const userClaims = pgTable(
+  'user_claims',
+  {
+    tenantId: uuid().notNull(),
+    field: varchar({ length: 20 }).notNull(),
+    /** as claims_of makes it, so that values which count as one are one */
+    value: text().notNull(),
+    userId: uuid().notNull()
+  },
+  (table) => [
+    primaryKey({ name: 'user_claims_pkey', columns: [table.tenantId, table.field, table.value] }),
+    unique('user_claims_user_key').on(table.userId, table.field)
+  ]
+)

@@ -4,6 +4,7 @@
  */
 
 export type DomainErrorCode =
+  | 'CLAIM_TAKEN'
   | 'CURSOR_INVALID'
   | 'CURSOR_MALFORMED'
   | 'DATABASE_UNAVAILABLE'

@@ -43,6 +43,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not know this method' },
   IMPORT_INTERRUPTED: { status: 408, title: 'The body of an import broke off' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
+  CLAIM_TAKEN: { status: 409, title: 'A value that must be unique belongs to another user' },
   EVENT_ID_REUSED: { status: 409, title: 'An event id is stored already with other content' },
   EVENT_TYPE_EXISTS: { status: 409, title: 'The version of the event type is registered with other content' },
   EVENT_TYPE_RESERVED: { status: 409, title: 'The name of the event type is taken' },

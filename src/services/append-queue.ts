@@ -12,6 +12,7 @@ import { type DbError, toDbError } from '../db/pg-error.js'
 import { DomainError } from '../domain/errors.js'
 import type { Metrics } from '../observe/metrics.js'
 import { type AppendOutcome, type AppendRequest, appendBatch } from '../store/append.js'
+import { type Claiming, isUnclaimed } from '../store/claims.js'
 
 export type QueueLimits = {
   batchRequests: number
@@ -56,10 +57,12 @@ export type AppendQueue = ReturnType<typeof createAppendQueue>
 
 export function createAppendQueue({
   db,
+  claiming = { on: false },
   metrics = unmeasured,
   limits = defaultLimits
 }: {
   db: Db
+  claiming?: Claiming
   metrics?: Pick<Metrics, 'appendBatch' | 'appendWaited'>
   limits?: QueueLimits
 }) {
@@ -123,7 +126,8 @@ export function createAppendQueue({
       const outcomes = await appendBatch(
         db,
         bucket,
-        batch.map(({ request, doubtful }) => (doubtful ? { ...request, repeatable: true } : request))
+        batch.map(({ request, doubtful }) => (doubtful ? { ...request, repeatable: true } : request)),
+        claiming.on
       )
       metrics.appendBatch({ requests: batch.length, seconds: (performance.now() - startedAt) / 1000 })
       for (const [i, entry] of batch.entries()) entry.settle(firstOutcome(entry, outcomes[i]!))
@@ -131,6 +135,10 @@ export function createAppendQueue({
     } catch (thrown) {
       const err = toDbError(thrown)
       for (const entry of batch) note(entry, err)
+      if (isUnclaimed(err)) {
+        claiming.on = true
+        return batch
+      }
       if (batch.length > 1 && isOfOneRequest(err)) return await attemptInHalves(bucket, batch)
       if (err.outcome !== 'definite') return batch
       for (const entry of batch) entry.settle(err)

@@ -5,6 +5,7 @@
  */
 import type { Db } from '../db/client.js'
 import { builtInTypes, type Catalog, createCatalog, UnknownRules } from '../domain/catalog.js'
+import { claimsWritten } from '../domain/claims.js'
 import { type EventTypeDefinition, type OnPatchFailed, typeOf } from '../domain/custom-type.js'
 import { DomainError } from '../domain/errors.js'
 import type { StoredEvent } from '../domain/event.js'
@@ -185,9 +186,16 @@ export function createEventTypeService(parts: {
       const previous = versions.find((row) => row.version === version - 1)
       if (version > 1 && !previous) throw gap(eventType, version, versions.length)
       const breaks = examine(definition, previous?.definition)
+      const writes = claimsWritten(definition.effect)
       // Where there is no room nothing is stored, and every other reason to refuse it is still given.
       const limits = dryRun ? { types: 0, versions: 0 } : { types: TYPES_MAX, versions: VERSIONS_MAX }
-      const { outcome, newest } = await insertEventType(db, { tenantId, eventType, version, definition }, limits)
+      const { outcome, newest } = await insertEventType(
+        db,
+        { tenantId, eventType, version, definition },
+        writes.map(({ field }) => field),
+        limits
+      )
+      if (outcome === 'claimed') throw writesClaims(writes)
       if (dryRun && outcome === 'full' && hasRoom(tenantId, version)) return { created: false, breaks }
       if (outcome !== 'registered' && outcome !== 'same') throw refusal(outcome, eventType, version, newest)
       await refresh()
@@ -269,8 +277,14 @@ const gap = (eventType: string, version: number, newest: number): DomainError =>
     { newestVersion: newest }
   )
 
+function writesClaims([first]: ReturnType<typeof claimsWritten>): DomainError {
+  const pointer = `/effect/operations/${first!.operation}`
+  const reason = `it writes ${first!.field}, which must be unique in this store; let clients use UserUpdated for that`
+  return new DomainError('INVALID_EFFECT', `The effect is not valid at ${pointer}: ${reason}.`, { pointer, reason })
+}
+
 function refusal(
-  outcome: Exclude<RegisterOutcome, 'registered' | 'same'>,
+  outcome: Exclude<RegisterOutcome, 'registered' | 'same' | 'claimed'>,
   eventType: string,
   version: number,
   newest: number

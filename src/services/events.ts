@@ -4,6 +4,7 @@ import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
 import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
+import type { ClaimField } from '../domain/claims.js'
 import { decodeCursor, encodeCursor } from '../domain/cursor.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
@@ -81,6 +82,7 @@ export function createEventService(parts: {
       }
       const result = await queue.submit(bucketOf(key.userId, buckets), request, prepared.bytes)
       if (!('events' in result)) {
+        if (result.outcome === 'claimed') throw claimTaken(key.userId, result.field, events, result.currentVersion)
         if (result.outcome === 'conflict') metrics.conflict(key.userId)
         throw refusal(key.userId, result.outcome, result.currentVersion, expectation, request)
       }
@@ -216,6 +218,15 @@ const alreadyCreated = (userId: string, facts: Record<string, unknown>): DomainE
 
 const deleted = (userId: string, facts: Record<string, unknown>): DomainError =>
   new DomainError('USER_DELETED', `User ${userId} is deleted; nothing may follow the deletion.`, facts)
+
+function claimTaken(userId: string, field: ClaimField, events: NewEvent[], currentVersion: number): DomainError {
+  const index = events.findLastIndex(({ eventData }) => field in eventData)
+  return new DomainError(
+    'CLAIM_TAKEN',
+    `The ${field} that the request gives user ${userId} belongs to another user, and must be unique. Choose another one.`,
+    { field, pointer: `/events/${index}/eventData/${field}`, currentVersion }
+  )
+}
 
 function refusal(
   userId: string,

@@ -11,6 +11,7 @@ import { DELETED, labelOf } from '../domain/catalog.js'
 import { DomainError } from '../domain/errors.js'
 import type { ImportedEvent } from '../domain/imported-event.js'
 import type { Metrics } from '../observe/metrics.js'
+import { type Claiming, isUnclaimed } from '../store/claims.js'
 import { type ImportBatch, type ImportOutcome, importBatch } from '../store/import.js'
 import { BadLine, refusalOf } from './import-refusals.js'
 
@@ -102,11 +103,12 @@ const follows = (event: ImportedEvent, newest: ImportedEvent): boolean =>
 /** Returns what stores a batch. */
 export function createBatchStore(parts: {
   db: Db
+  claiming: Claiming
   metrics: Pick<Metrics, 'eventsStored'>
   /** longest time that a batch is tried again, ms */
   deadlineMs: number
 }) {
-  const { db, metrics, deadlineMs } = parts
+  const { db, claiming, metrics, deadlineMs } = parts
 
   /** Tries again until the deadline; what an attempt of unknown outcome stored is no duplicate to the next. */
   async function storeRows(bucket: number, tenantId: string, rows: ImportBatch, head: number): Promise<ImportOutcome> {
@@ -114,10 +116,11 @@ export function createBatchStore(parts: {
     let doubtful = false
     for (let failures = 0; ; failures++) {
       try {
-        return await importBatch(db, bucket, tenantId, rows, doubtful ? head : null)
+        return await importBatch(db, bucket, tenantId, rows, doubtful ? head : null, claiming.on)
       } catch (thrown) {
         const err = toDbError(thrown)
-        if (err.outcome === 'definite') throw err
+        if (isUnclaimed(err)) claiming.on = true
+        else if (err.outcome === 'definite') throw err
         doubtful ||= err.outcome === 'unknown'
         if (performance.now() > giveUpAt) throw unreachable(doubtful, err)
         await pause(Math.min(1000, 10 * 2 ** failures) * (0.5 + Math.random() / 2))

@@ -1,6 +1,6 @@
 /** Why a line of an import is refused, told so that whoever sent it can mend it. */
 import { DomainError } from '../domain/errors.js'
-import type { ImportRefusal } from '../store/import.js'
+import type { BadRow } from '../store/import.js'
 
 /** What is wrong with a line: in words, where in the line, and by the code that stands for it elsewhere. */
 export type LineFault = { reason: string; pointer: string; lineCode: string }
@@ -36,15 +36,11 @@ export function asBadLine(err: unknown, line: number): unknown {
 /** What the database refused, as the fault of the line. */
 export function refusalOf({
   reason,
+  field,
   userId,
   version,
   currentVersion
-}: {
-  reason: ImportRefusal
-  userId: string
-  version: number
-  currentVersion: number
-}): LineFault {
+}: Pick<BadRow, 'reason' | 'field' | 'currentVersion'> & { userId: string; version: number }): LineFault {
   const why = (lineCode: string, pointer: string, text: string) => ({ lineCode, pointer, reason: text })
   switch (reason) {
     case 'taken':
@@ -74,6 +70,12 @@ export function refusalOf({
         'INVALID_EVENT_DATA',
         '/createdAt',
         `it lies before version ${version - 1} of user ${userId}; the times of a user never decrease`
+      )
+    case 'claimed':
+      return why(
+        'CLAIM_TAKEN',
+        `/eventData/${field}`,
+        `the ${field} belongs to another user at this point of the history, and must be unique in the tenant`
       )
     case 'future':
       return why('INVALID_EVENT_DATA', '/createdAt', 'it lies in the future; expected the time when it was recorded')

@@ -12,6 +12,7 @@ import { DomainError } from '../domain/errors.js'
 import { ENVELOPE_BYTES_MAX, type ImportedEvent, readImportedEvent } from '../domain/imported-event.js'
 import { createLineCutter, type LineBlock } from '../domain/lines.js'
 import type { Metrics } from '../observe/metrics.js'
+import type { Claiming } from '../store/claims.js'
 import { selectHeads } from '../store/log.js'
 import type { EventTypeService } from './event-types.js'
 import { addToBatch, type Counts, createBatchStore, emptyBatch } from './import-batch.js'
@@ -29,6 +30,7 @@ export type ImportService = ReturnType<typeof createImportService>
 
 export function createImportService(parts: {
   db: Db
+  claiming: Claiming
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'eventsStored'>
   buckets: number

@@ -1,5 +1,9 @@
-/** The one write to the log: a call of the SQL function append_events (drizzle/0001_functions.sql says what it keeps true). */
+/**
+ * The one write to the log: a call of the SQL function append_events (drizzle/0002_faster_functions.sql says what it keeps true), or
+ * of append_claiming_events (drizzle/0008_claims.sql) where fields of users are unique.
+ */
 import type { Db } from '../db/client.js'
+import type { ClaimField } from '../domain/claims.js'
 import type { ExpectedVersion } from '../domain/version.js'
 
 /** An append that was checked; texts are JSON, ready to be stored. */
@@ -31,30 +35,34 @@ export type PlacedEvent = { version: number; position: number; schemaVersion: nu
 export type AppendOutcome =
   | { outcome: 'stored' | 'duplicate'; events: PlacedEvent[] }
   | { outcome: Refusal; currentVersion: number }
+  /** a value in `field` is another user's */
+  | { outcome: 'claimed'; currentVersion: number; field: ClaimField }
 
 export type Refusal = 'reused' | 'conflict' | 'not_created' | 'already_created' | 'deleted' | 'taken'
 
 type Row = {
   n: number
-  outcome: 'stored' | 'duplicate' | Refusal
+  outcome: AppendOutcome['outcome']
   current: number
   position: string | null
   createdAt: string | null
   stored: string | null
+  field: ClaimField | null
 }
 
 /**
  * Appends a batch to one bucket: each request all or none, refusals do not touch their neighbours. At most one request
- * of a user. Returns the outcomes in the order of the requests. Throws DbError; with outcome `unknown` the batch may or
+ * of a user. `claims` says whether fields of users may be unique. Returns the outcomes in the order of the requests. Throws DbError; with outcome `unknown` the batch may or
  * may not have been stored, and calling again with the same ids tells.
  */
 export async function appendBatch(
   db: Db,
   bucket: number,
-  requests: readonly AppendRequest[]
+  requests: readonly AppendRequest[],
+  claims = false
 ): Promise<AppendOutcome[]> {
   const rows = await db.query<Row>(
-    'SELECT n, outcome, current, position, "createdAt", stored FROM append_events($1::smallint, $2::text::jsonb, $3::text::jsonb, $4)',
+    `SELECT * FROM ${claims ? 'append_claiming_events' : 'append_events'}($1::smallint, $2::text::jsonb, $3::text::jsonb, $4)`,
     [
       bucket,
       `[${requests.map(requestText).join(',')}]`,
@@ -105,5 +113,6 @@ function outcomeOf(row: Row, request: AppendRequest): AppendOutcome {
       events: events.map((event) => ({ ...event, createdAt: new Date(event.createdAt).toISOString() }))
     }
   }
+  if (row.outcome === 'claimed') return { outcome: 'claimed', currentVersion: row.current, field: row.field! }
   return { outcome: row.outcome, currentVersion: row.current }
 }

@@ -1,5 +1,9 @@
-/** The write of an import: a call of the SQL function import_events (drizzle/0005_import.sql says what it keeps true). */
+/**
+ * The write of an import: a call of the SQL function import_events (drizzle/0005_import.sql says what it keeps true), or of
+ * import_claiming_events (drizzle/0008_claims.sql) where fields of users are unique.
+ */
 import type { Db } from '../db/client.js'
+import type { ClaimField } from '../domain/claims.js'
 
 /** Consecutive rows of one bucket and one tenant, column by column. */
 export type ImportBatch = {
@@ -22,21 +26,31 @@ export type ImportBatch = {
 }
 
 /** Why a row cannot be stored. */
-export type ImportRefusal = 'taken' | 'gap' | 'differs' | 'reused' | 'deleted' | 'earlier' | 'future'
+export type ImportRefusal = 'taken' | 'gap' | 'differs' | 'reused' | 'deleted' | 'earlier' | 'future' | 'claimed'
+
+/** `field` is that of which a value is another user's, when that is why */
+export type BadRow = { index: number; reason: ImportRefusal; currentVersion: number; field: ClaimField | null }
 
 export type ImportOutcome = {
   /** indexes of rows that were stored before */
   duplicates: number[]
   /** the first row that cannot be stored; all before it are, and none after it */
-  bad: { index: number; reason: ImportRefusal; currentVersion: number } | null
+  bad: BadRow | null
   /** last position of the bucket now */
   head: number
 }
 
-type Row = { duplicates: string; bad: number | null; reason: ImportRefusal; current: number; head: string }
+type Row = {
+  duplicates: string
+  bad: number | null
+  reason: ImportRefusal
+  current: number
+  head: string
+  field?: ClaimField | null
+}
 
 /**
- * Stores the rows up to the first bad one. `since` is null, or the last position from before an earlier call with the same
+ * Stores the rows up to the first bad one. `claims` says whether fields of users may be unique. `since` is null, or the last position from before an earlier call with the same
  * rows whose outcome is not known: rows after it count as stored by this call. Throws DbError; with outcome `unknown` the
  * rows may or may not have been stored, and calling again tells.
  */
@@ -45,11 +59,12 @@ export async function importBatch(
   bucket: number,
   tenantId: string,
   batch: ImportBatch,
-  since: number | null
+  since: number | null,
+  claims = false
 ): Promise<ImportOutcome> {
   const [row] = await db.query<Row>(
-    `SELECT array_to_string(duplicates, ',') AS duplicates, bad, reason, current, head
-     FROM import_events($1::smallint, $2::text::uuid, $3::text::uuid[], $4::text::integer[], $5::text::integer[], $6::text::integer[],
+    `SELECT array_to_string(duplicates, ',') AS duplicates, bad, reason, current, head${claims ? ', field' : ''}
+     FROM ${claims ? 'import_claiming_events' : 'import_events'}($1::smallint, $2::text::uuid, $3::text::uuid[], $4::text::integer[], $5::text::integer[], $6::text::integer[],
        $7::text::uuid[], $8::text::varchar[], $9::text::smallint[], $10::text::boolean[], $11::text, $12::text,
        $13::text::timestamptz[], $14::text::timestamptz[], $15::text::bigint)`,
     [
@@ -71,10 +86,10 @@ export async function importBatch(
       since === null ? null : String(since)
     ]
   )
-  const { duplicates, bad, reason, current, head } = row!
+  const { duplicates, bad, reason, current, head, field = null } = row!
   return {
     duplicates: duplicates === '' ? [] : duplicates.split(',').map((number) => Number(number) - 1),
-    bad: bad === null ? null : { index: bad - 1, reason, currentVersion: current },
+    bad: bad === null ? null : { index: bad - 1, reason, currentVersion: current, field },
     head: Number(head)
   }
 }

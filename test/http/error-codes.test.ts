@@ -5,6 +5,7 @@ import { type ErrorCode, errorTable } from '../../src/http/errors.js'
 
 const provenIn: Record<ErrorCode, string> = {
   BODY_TOO_LARGE: 'sizes',
+  CLAIM_TAKEN: 'claims',
   CURSOR_INVALID: 'feed',
   CURSOR_MALFORMED: 'read-events',
   DATABASE_UNAVAILABLE: 'failures',

@@ -129,6 +129,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
               'PRECONDITION_AMBIGUOUS',
               'PRECONDITION_INVALID',
               'VERSION_CONFLICT',
+              'CLAIM_TAKEN',
               'EVENT_ID_REUSED',
               'USER_ID_TAKEN',
               'PRECONDITION_FAILED',
