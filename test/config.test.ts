@@ -159,6 +159,13 @@ t.test(
   }
 )
 
+t.test('UNIQUE_CLAIMS names fields, or off', async (t) => {
+  for (const value of ['off', 'username', 'email', 'username,email', 'email,username'])
+    t.equal(loadConfig({ UNIQUE_CLAIMS: value }).UNIQUE_CLAIMS, value)
+  for (const value of ['phone', 'email,', 'email, username', 'email,email', 'Email', 'off,email', 'true'])
+    t.match(refusal({ UNIQUE_CLAIMS: value }), [/^UNIQUE_CLAIMS is ".*": expected string to match /], value)
+})
+
 t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
   const sentences = refusal({
     PORT: 'x',
