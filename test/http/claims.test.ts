@@ -142,6 +142,12 @@ t.test('a retry answers what was stored, whoever has the value now', async (t) =
   const again = await append(userId, events)
   t.equal(again.statusCode, 200)
   t.strictSame(again.data, { ...stored.data, duplicate: true })
+  const other = unique()
+  const renamed = [{ ...userUpdated({ username: other }), id: randomUUID() }]
+  await append(userId, renamed)
+  await append(userId, [userUpdated({ username: unique() })])
+  t.equal(verdict(await append(newUserId(), [userCreated(other)])), '201')
+  t.equal(verdict(await append(userId, renamed)), '200')
   const reused = await append(userId, [{ ...events[0], eventData: userCreated(`${name}x`).eventData }])
   t.equal(verdict(reused), '409 EVENT_ID_REUSED')
 })

@@ -1,9 +1,9 @@
 /** Unique fields under chance, races and kills: what is taken is always what the users have. */
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { assertClaims, claimsIn } from '../support/claims.js'
-import { testDatabase } from '../support/db.js'
+import { type TestDatabase, testDatabase } from '../support/db.js'
 import { newUserId, userCreated, userDeleted, userUpdated } from '../support/events.js'
 import { appendTo } from '../support/http.js'
 import { importedEvent, sendLines } from '../support/import.js'
@@ -20,6 +20,9 @@ const env = { UNIQUE_CLAIMS: 'username,email' }
 const TENANTS = [randomUUID(), randomUUID()]
 /** As they are written, in either case and composition; a few, so that they clash often. */
 const NAMES = ['ada', 'ADA', 'Bob', 'bob', 'zo\u00eb', 'ZOE\u0308', 'eve', 'max', 'kim', 'lee']
+
+/** Number of the lock at which statements are held. */
+const HELD = 4711
 
 const key = (name: string): string => name.normalize('NFC').toLowerCase()
 
@@ -156,37 +159,63 @@ for (const buckets of ['1', '3']) {
   })
 }
 
+/** Has every statement that writes to `table` wait at its end, until `release`. */
+async function holdWrites(t: Test, database: TestDatabase, table: string) {
+  const sql = postgres(database.url, { max: 1, fetch_types: false })
+  t.teardown(() => sql.end({ timeout: 5 }))
+  await database.run(`
+    CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(${HELD}); RETURN NULL; END';
+    CREATE TRIGGER wait_here AFTER INSERT ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION wait_here()`)
+  await sql.unsafe(`SELECT pg_advisory_lock(${HELD})`)
+  const waiting = async (condition: string): Promise<number | undefined> => {
+    const [row] = await sql.unsafe<{ pid: string }[]>(`
+      SELECT pid FROM pg_locks WHERE NOT granted AND ${condition}
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+    return row && Number(row.pid)
+  }
+  return {
+    sql,
+    /** a process that waits at the end of its statement */
+    held: () => waiting(`locktype = 'advisory' AND objid = ${HELD}`),
+    /** a process that waits for a lock which one of them has */
+    behind: () => waiting(`objid IS DISTINCT FROM ${HELD}`),
+    release: () => sql.unsafe(`SELECT pg_advisory_unlock(${HELD})`)
+  }
+}
+
 t.test(
-  'an append that is cut off after it took a value leaves nothing, and is stored once by its repetition',
+  'an append that is cut off after it took a value leaves nothing, and its repetition is stored once',
   async (t) => {
     const store = await testService(t, { env })
     const { database, append } = store
-    const sql = postgres(database.url, { max: 1, fetch_types: false })
-    t.teardown(() => sql.end({ timeout: 5 }))
-    const HELD = 4711
-    await database.run(`
-    CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(${HELD}); RETURN NULL; END';
-    CREATE TRIGGER wait_here AFTER INSERT ON user_claims FOR EACH STATEMENT EXECUTE FUNCTION wait_here()`)
-    await sql.unsafe(`SELECT pg_advisory_lock(${HELD})`)
-    const userId = newUserId()
-    const answer = append(userId, [userCreated('ada')])
-    const waiting = async (): Promise<number | undefined> => {
-      const [row] = await sql<{ pid: string }[]>`
-      SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = ${HELD} AND NOT granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-      return row && Number(row.pid)
-    }
-    const cutOff = await until(waiting, { what: 'an append that has taken its value' })
+    const { sql, held, release } = await holdWrites(t, database, 'user_claims')
+    const answer = append(newUserId(), [userCreated('ada')])
+    const cutOff = await until(held, { what: 'an append that has taken its value' })
     await sql`SELECT pg_terminate_backend(${cutOff}::integer)`
-    await until(async () => ((await waiting()) ?? cutOff) !== cutOff, { what: 'its repetition' })
+    await until(async () => ((await held()) ?? cutOff) !== cutOff, { what: 'its repetition' })
     t.strictSame(await claimsIn(database), [], 'nothing is taken')
     t.strictSame(await readIntactLog(t, database), [], 'and nothing is stored')
-    await sql.unsafe(`SELECT pg_advisory_unlock(${HELD})`)
+    await release()
     t.equal(verdict(await answer), '201')
     t.equal((await readIntactLog(t, database)).length, 1)
     t.equal(await assertClaims(t, store), 2)
   }
 )
+
+t.test('switching on waits for an append that is under way, and sees it', async (t) => {
+  const before = await testService(t)
+  const { database } = before
+  const { held, behind, release } = await holdWrites(t, database, 'user_events')
+  const answer = before.append(newUserId(), [userCreated('ada')])
+  await until(held, { what: 'an append that has stored its event' })
+  const starting = testService(t, { database, env })
+  await until(behind, { what: 'a start that waits for it' })
+  await release()
+  t.equal(verdict(await answer), '201')
+  const store = await starting
+  t.equal(await assertClaims(t, store), 2)
+  t.equal(verdict(await before.append(newUserId(), [userCreated('ADA')])), '409 CLAIM_TAKEN')
+})
 
 t.test('kill -9 of the service under load, three times: no value stays taken, and none is had twice', async (t) => {
   const seed = seedOf(t)
