@@ -316,6 +316,7 @@ CREATE FUNCTION set_unique_claims(p_fields text[], p_revision bigint)
 RETURNS TABLE (outcome text, claimed text[], field text, clashes bigint, users uuid[])
 LANGUAGE plpgsql VOLATILE
 SET lock_timeout = '60s'
+SET work_mem = '256MB'
 AS $$
 #variable_conflict use_column
 DECLARE
