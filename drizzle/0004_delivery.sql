@@ -39,8 +39,13 @@ CREATE INDEX "IDX_EVENT_OUTBOX_STATUS" ON "event_outbox" USING btree ("subscript
 --> statement-breakpoint
 
 -- Every function below that changes what a subscription owes holds one advisory lock for that subscription first, so that
--- whoever looks which event of a user is the first sees all that came before. Rows are looked up by user and position: the
--- one order that the key has, so that no plan reads all that a subscription owes for each of its users.
+-- whoever looks which event of a user is the first sees all that came before.
+--
+-- A subscription may owe a million events a minute after it owed none, and statistics then say nothing of them. So rows are
+-- looked up one by one, by user and position, the order that the key has (LIMIT 1 lets no plan turn that round and read all
+-- that is owed), and are then changed by their places: an array of them, since a join with places could be turned round as
+-- well, which took minutes. The same statement has just seen them, and nobody else changes them under the lock. Plans are made
+-- for each call: one from when the table was empty would read all of it.
 
 -- release_owed: of each user given, the first event that blocks the others becomes due, unless it has a time already.
 --
@@ -50,14 +55,13 @@ RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
   UPDATE event_outbox o SET "nextAttemptAt" = date_trunc('milliseconds', clock_timestamp())
-  FROM unnest(p_users) AS u(id), LATERAL (
-    SELECT h.ctid AS place FROM event_outbox h
-    WHERE h.bucket = p_bucket AND h."subscriptionId" = p_subscription AND h."aggregateId" = u.id
-      AND (h.status = 'pending' OR (p_wait AND h.status = 'dead'))
-    ORDER BY h.position LIMIT 1) first
-  -- By its place, which this statement has just seen and nobody else changes under the lock: to find it by its key once more, a
-  -- plan that takes the users for few reads all that is owed for each of them.
-  WHERE o.ctid = first.place AND o.status = 'pending' AND o."nextAttemptAt" IS NULL
+  WHERE o.ctid = ANY (ARRAY(
+    SELECT first.place FROM unnest(p_users) AS u(id), LATERAL (
+      SELECT h.ctid AS place, h.status, h."nextAttemptAt" FROM event_outbox h
+      WHERE h.bucket = p_bucket AND h."subscriptionId" = p_subscription AND h."aggregateId" = u.id
+        AND (h.status = 'pending' OR (p_wait AND h.status = 'dead'))
+      ORDER BY h.position LIMIT 1) first
+    WHERE first.status = 'pending' AND first."nextAttemptAt" IS NULL))
 $$;
 --> statement-breakpoint
 
@@ -71,6 +75,7 @@ CREATE FUNCTION record_relay(
   p_bucket smallint, p_subscription uuid, p_epoch bigint, p_position bigint, p_owed jsonb, p_wait boolean, p_attempts_max integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -113,6 +118,7 @@ CREATE FUNCTION settle_owed(
   p_bucket smallint, p_subscription uuid, p_epoch bigint, p_results jsonb, p_wait boolean, p_attempts_max integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -122,9 +128,12 @@ BEGIN
   IF NOT FOUND THEN RETURN false; END IF;
 
   DELETE FROM event_outbox o
-  USING jsonb_to_recordset(p_results) AS r(position bigint, "user" uuid, error text)
-  WHERE o.bucket = p_bucket AND o."subscriptionId" = p_subscription AND o."aggregateId" = r."user" AND o.position = r.position
-    AND o.status = 'pending' AND r.error IS NULL;
+  WHERE o.ctid = ANY (ARRAY(
+    SELECT one.place FROM jsonb_to_recordset(p_results) AS r(position bigint, "user" uuid, error text), LATERAL (
+      SELECT h.ctid AS place FROM event_outbox h
+      WHERE h.bucket = p_bucket AND h."subscriptionId" = p_subscription AND h."aggregateId" = r."user"
+        AND h.position = r.position AND h.status = 'pending' LIMIT 1) one
+    WHERE r.error IS NULL));
 
   UPDATE event_outbox o
   SET attempts = o.attempts + r.counts, "lastError" = r.error,
@@ -132,8 +141,13 @@ BEGIN
       "nextAttemptAt" = CASE WHEN o.attempts + r.counts < p_attempts_max
         THEN date_trunc('milliseconds', clock_timestamp() + r."delayMs" * interval '1 millisecond') END
   FROM jsonb_to_recordset(p_results) AS r(position bigint, "user" uuid, error text, "delayMs" integer, counts integer)
-  WHERE o.bucket = p_bucket AND o."subscriptionId" = p_subscription AND o."aggregateId" = r."user" AND o.position = r.position
-    AND o.status = 'pending' AND r.error IS NOT NULL;
+  WHERE o.ctid = ANY (ARRAY(
+    SELECT one.place FROM jsonb_to_recordset(p_results) AS f(position bigint, "user" uuid, error text), LATERAL (
+      SELECT h.ctid AS place FROM event_outbox h
+      WHERE h.bucket = p_bucket AND h."subscriptionId" = p_subscription AND h."aggregateId" = f."user"
+        AND h.position = f.position AND h.status = 'pending' LIMIT 1) one
+    WHERE f.error IS NOT NULL))
+    AND o."aggregateId" = r."user" AND o.position = r.position;
 
   PERFORM release_owed(p_bucket, p_subscription,
     ARRAY(SELECT DISTINCT (r->>'user')::uuid FROM jsonb_array_elements(p_results) r), p_wait);
@@ -149,23 +163,33 @@ $$;
 CREATE FUNCTION retry_owed(p_subscription uuid, p_user uuid, p_version integer, p_limit integer, p_wait boolean)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
+  v_now timestamptz;
   v_changed jsonb;
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365814, hashtext(p_subscription::text));
-  WITH chosen AS (
-    SELECT o.bucket, o."aggregateId", o.position FROM event_outbox o
-    WHERE o."subscriptionId" = p_subscription
-      AND (o.status = 'dead' OR (o.status = 'pending' AND o."nextAttemptAt" > clock_timestamp()))
+  v_now := clock_timestamp();
+  WITH dead AS (
+    SELECT o.ctid AS place, o.position FROM event_outbox o
+    WHERE o."subscriptionId" = p_subscription AND o.status = 'dead'
       AND (p_user IS NULL OR o."aggregateId" = p_user) AND (p_version IS NULL OR o.version = p_version)
     ORDER BY o.position LIMIT p_limit
+  ), waiting AS (
+    SELECT o.place, o.position FROM subscription_checkpoints c, LATERAL (
+      SELECT w.ctid AS place, w.position FROM event_outbox w
+      WHERE w.bucket = c.bucket AND w."subscriptionId" = p_subscription AND w."nextAttemptAt" > v_now
+        AND (p_user IS NULL OR w."aggregateId" = p_user) AND (p_version IS NULL OR w.version = p_version)
+      ORDER BY w."nextAttemptAt" LIMIT p_limit) o
+    WHERE c."subscriptionId" = p_subscription LIMIT p_limit
+  ), chosen AS (
+    SELECT place FROM (TABLE dead UNION ALL TABLE waiting) each ORDER BY position LIMIT p_limit
   ), changed AS (
     UPDATE event_outbox o
     SET attempts = CASE o.status WHEN 'dead' THEN 0 ELSE o.attempts END, status = 'pending', "nextAttemptAt" = NULL
-    FROM chosen c
-    WHERE o.bucket = c.bucket AND o."subscriptionId" = p_subscription AND o."aggregateId" = c."aggregateId" AND o.position = c.position
+    WHERE o.ctid = ANY (ARRAY(SELECT place FROM chosen))
     RETURNING o.bucket, o."aggregateId" AS "user"
   )
   SELECT coalesce(jsonb_agg(changed), '[]') INTO v_changed FROM changed;
@@ -184,6 +208,7 @@ $$;
 CREATE FUNCTION discard_owed(p_subscription uuid, p_user uuid, p_version integer, p_reason text, p_limit integer, p_wait boolean)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -191,15 +216,14 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365814, hashtext(p_subscription::text));
   WITH chosen AS (
-    SELECT o.bucket, o."aggregateId", o.position FROM event_outbox o
+    SELECT o.ctid AS place FROM event_outbox o
     WHERE o."subscriptionId" = p_subscription
       AND (o.status = 'dead' OR (o.status = 'pending' AND p_version IS NOT NULL))
       AND (p_user IS NULL OR o."aggregateId" = p_user) AND (p_version IS NULL OR o.version = p_version)
     ORDER BY o.position LIMIT p_limit
   ), changed AS (
     UPDATE event_outbox o SET status = 'discarded', "nextAttemptAt" = NULL, "lastError" = p_reason
-    FROM chosen c
-    WHERE o.bucket = c.bucket AND o."subscriptionId" = p_subscription AND o."aggregateId" = c."aggregateId" AND o.position = c.position
+    WHERE o.ctid = ANY (ARRAY(SELECT place FROM chosen))
     RETURNING o.bucket, o."aggregateId" AS "user"
   )
   SELECT coalesce(jsonb_agg(changed), '[]') INTO v_changed FROM changed;
@@ -241,28 +265,30 @@ $$;
 
 -- reset_subscription: has a subscription start again from p_start (null: the end of the log) and forget what it owes.
 --
--- Keeps true: what a relay had in hand at that moment moves nothing any more, for its epoch has passed.
-CREATE FUNCTION reset_subscription(p_subscription uuid, p_start bigint)
+-- It gets another id, p_next, and so owes nothing, however much there was: sweep_owed removes that. What its workers had in
+-- hand at that moment moves nothing any more, for there is no checkpoint and no lease under the old id.
+CREATE FUNCTION reset_subscription(p_subscription uuid, p_next uuid, p_start bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365814, hashtext(p_subscription::text));
-  UPDATE workers w SET epoch = w.epoch + 1, "leaseUntil" = '-infinity', holder = '00000000-0000-0000-0000-000000000000'
-  WHERE w.bucket = 0 AND w.name IN ('subscription/' || p_subscription, 'subscription/' || p_subscription || '/retry');
-  UPDATE subscription_checkpoints c
-  SET position = coalesce(p_start, (SELECT max(e.position) FROM user_events e WHERE e.bucket = c.bucket), 0)
-  WHERE c."subscriptionId" = p_subscription;
-  DELETE FROM event_outbox o WHERE o."subscriptionId" = p_subscription;
   UPDATE subscriptions s
-  SET state = 'new', "lastError" = NULL, "stateSince" = date_trunc('milliseconds', clock_timestamp())
-  WHERE s.id = p_subscription AND s.state <> 'paused';
+  SET id = p_next, state = CASE s.state WHEN 'paused' THEN s.state ELSE 'new' END, "lastError" = NULL,
+      "stateSince" = CASE s.state WHEN 'paused' THEN s."stateSince" ELSE date_trunc('milliseconds', clock_timestamp()) END
+  WHERE s.id = p_subscription;
+  UPDATE subscription_checkpoints c
+  SET "subscriptionId" = p_next,
+      position = coalesce(p_start, (SELECT max(e.position) FROM user_events e WHERE e.bucket = c.bucket), 0)
+  WHERE c."subscriptionId" = p_subscription;
+  DELETE FROM workers w
+  WHERE w.bucket = 0 AND w.name IN ('subscription/' || p_subscription, 'subscription/' || p_subscription || '/retry');
 END
 $$;
 --> statement-breakpoint
 
--- delete_subscription: removes a subscription with all it had. Returns whether it was there.
+-- delete_subscription: removes a subscription; what it owed is left to sweep_owed. Returns whether it was there.
 CREATE FUNCTION delete_subscription(p_subscription uuid)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -272,13 +298,43 @@ DECLARE
   v_found boolean;
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365814, hashtext(p_subscription::text));
-  DELETE FROM event_outbox o WHERE o."subscriptionId" = p_subscription;
   DELETE FROM subscription_checkpoints c WHERE c."subscriptionId" = p_subscription;
   DELETE FROM subscriptions s WHERE s.id = p_subscription;
   v_found := FOUND;
-  -- Also of those deleted before, whose instances may have taken a lease once more before they heard of it.
-  DELETE FROM workers w WHERE w.name LIKE 'subscription/%'
-    AND NOT EXISTS (SELECT FROM subscriptions s WHERE w.name LIKE 'subscription/' || s.id || '%');
+  DELETE FROM workers w
+  WHERE w.bucket = 0 AND w.name IN ('subscription/' || p_subscription, 'subscription/' || p_subscription || '/retry');
   RETURN v_found;
+END
+$$;
+--> statement-breakpoint
+
+-- sweep_owed: removes at most p_limit events that are owed by nobody any more, for their subscription was deleted or reset.
+--
+-- Returns how many it removed; when less than p_limit, nothing is left but what another call is removing now.
+CREATE FUNCTION sweep_owed(p_limit integer)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_id uuid := '00000000-0000-0000-0000-000000000000';
+  v_removed integer := 0;
+  v_count integer;
+BEGIN
+  -- Instances may have taken a lease once more before they heard of it.
+  DELETE FROM workers w WHERE w.name LIKE 'subscription/%' AND w."leaseUntil" < clock_timestamp()
+    AND NOT EXISTS (SELECT FROM subscriptions s WHERE w.name LIKE 'subscription/' || s.id || '%');
+  WHILE v_removed < p_limit LOOP
+    -- The next id in the index, over all that is owed under the one before.
+    SELECT o."subscriptionId" INTO v_id FROM event_outbox o WHERE o."subscriptionId" > v_id ORDER BY o."subscriptionId" LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    CONTINUE WHEN EXISTS (SELECT FROM subscriptions s WHERE s.id = v_id);
+    DELETE FROM event_outbox o WHERE o.ctid = ANY (ARRAY(
+      SELECT c.ctid FROM event_outbox c WHERE c."subscriptionId" = v_id LIMIT p_limit - v_removed FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_removed := v_removed + v_count;
+  END LOOP;
+  RETURN v_removed;
 END
 $$;

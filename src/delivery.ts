@@ -15,6 +15,7 @@ import { createRetrier } from './services/retrier.js'
 import { createSender, isRunning } from './services/sender.js'
 import { labelOfSubscription } from './services/subscriptions.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
+import { sweepOwed } from './store/outbox.js'
 import { relayWorker, retryWorker, type Subscription, selectSubscriptions } from './store/subscriptions.js'
 
 export type Delivery = {
@@ -29,6 +30,9 @@ export type Delivery = {
 
 /** How often the table of subscriptions is looked at, ms. */
 const LOOK_MS = 1000
+/** How often what deleted subscriptions owed is looked for, and how much of it goes at once. */
+const SWEEP_MS = 10_000
+const SWEEP_EVENTS = 10_000
 /** How often a subscription looks for new events of other instances, or owed events that are due, ms. */
 const FOLLOW_MS = 500
 /** Shortest wait after a step that found no more to do, ms. */
@@ -50,6 +54,7 @@ export function createDelivery(parts: {
   const holder = randomUUID()
   const running = new Map<string, Running>()
   let looking: Loop | null = null
+  let sweeping: Loop | null = null
 
   function run(subscription: Subscription): Running {
     const label = labelOfSubscription(subscription)
@@ -108,19 +113,24 @@ export function createDelivery(parts: {
     return 'idle'
   }
 
+  const sweep = async (): Promise<'more' | 'idle'> =>
+    (await sweepOwed(db, SWEEP_EVENTS)) === SWEEP_EVENTS ? 'more' : 'idle'
+
   return {
     start() {
       looking = startLoop({ once: look, intervalMs: LOOK_MS, gapMs: GAP_MS, onError })
+      sweeping = startLoop({ once: sweep, intervalMs: SWEEP_MS, gapMs: GAP_MS, onError })
     },
     wake() {
       for (const { loops } of running.values()) loops[0]!.wake()
     },
     changed() {
       looking?.wake()
+      sweeping?.wake()
       for (const { loops } of running.values()) for (const loop of loops) loop.wake()
     },
     async stop() {
-      await looking?.stop()
+      await Promise.all([looking?.stop(), sweeping?.stop()])
       await Promise.all([...running.values()].map((entry) => entry.stop()))
       running.clear()
     }

@@ -93,9 +93,18 @@ function declareSubscriptionGauges(options: GaugeOptions): void {
       'event_subscription_lag_seconds',
       'Age of the oldest event that a subscription has not passed yet, in seconds.'
     ),
-    pending: gauge('event_outbox_pending', 'Events that a subscription passed and will try again.'),
-    dead: gauge('event_outbox_dead_letters', 'Events that a subscription gave up after the last try.'),
-    blockedUsers: gauge('event_outbox_blocked_users', 'Users of whom a subscription owes an event.')
+    pending: gauge(
+      'event_outbox_pending',
+      'Events that a subscription passed and will try again; 10,000 means as many or more.'
+    ),
+    dead: gauge(
+      'event_outbox_dead_letters',
+      'Events that a subscription gave up after the last try; 10,000 means as many or more.'
+    ),
+    blockedUsers: gauge(
+      'event_outbox_blocked_users',
+      'Users of whom a subscription owes one of the events that are counted.'
+    )
   }
 
   function show(found: SubscriptionGauges[]): void {

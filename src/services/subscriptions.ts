@@ -140,12 +140,12 @@ export function createSubscriptionService(parts: {
     /** Starts again from `start` and forgets what it owes. */
     async reset(scoped: Scoped, start: Start): Promise<ShownSubscription> {
       const { id } = await find(scoped)
-      await resetSubscription(db, id, positionOf(start))
+      await resetSubscription(db, id, randomUUID(), positionOf(start))
       onChanged()
       return await shown(await find(scoped))
     },
 
-    /** Removes it with its checkpoint and what it owes. */
+    /** Removes it with its checkpoint; what it owed goes by and by. */
     async remove(scoped: Scoped): Promise<void> {
       const { id } = await find(scoped)
       await deleteSubscription(db, id)

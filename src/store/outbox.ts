@@ -34,10 +34,11 @@ export async function selectBlockedUsers(
   wait: boolean
 ): Promise<Set<string>> {
   const rows = await db.query<{ user: string }>(
-    `SELECT u.id AS "user" FROM unnest($3::text::uuid[]) AS u(id)
-     WHERE EXISTS (SELECT FROM event_outbox o
+    // With a LIMIT users are looked up one by one: of EXISTS a plan may make a join with all that is owed.
+    `SELECT u.id AS "user" FROM unnest($3::text::uuid[]) AS u(id), LATERAL (
+       SELECT FROM event_outbox o
        WHERE o.bucket = $1::smallint AND o."subscriptionId" = $2::uuid AND o."aggregateId" = u.id
-         AND (o.status = 'pending' OR ($4::boolean AND o.status = 'dead')))`,
+         AND (o.status = 'pending' OR ($4::boolean AND o.status = 'dead')) LIMIT 1) owed`,
     [bucket, subscriptionId, `{${users.join(',')}}`, wait],
     { repeatable: true }
   )
@@ -73,7 +74,10 @@ export async function settleOwed(
   return row!.settled
 }
 
-/** Owed events to send now: of each user whose first is due, up to `perUser` of them in order; of at most `users` users. */
+/**
+ * Owed events to send now: of each user whose first is due, up to `perUser` of them in order; of at most `users` users. None of
+ * a subscription that was deleted or reset.
+ */
 export async function selectDue(
   db: Db,
   bucket: number,
@@ -83,7 +87,8 @@ export async function selectDue(
   const rows = await db.query<{ position: string; attempts: number }>(
     `WITH due AS (
        SELECT d."aggregateId", d.position FROM event_outbox d
-       WHERE d.bucket = $1::smallint AND d."subscriptionId" = $2::uuid AND d."nextAttemptAt" <= clock_timestamp()
+       WHERE d.bucket = $1::smallint AND d."subscriptionId" = $2::uuid AND d."nextAttemptAt" <= now()
+         AND EXISTS (SELECT FROM subscriptions s WHERE s.id = $2::uuid)
        ORDER BY d."nextAttemptAt" LIMIT $3::integer
      )
      SELECT o.position, o.attempts FROM (SELECT "aggregateId", min(position) AS position FROM due GROUP BY 1) first
@@ -176,4 +181,10 @@ export async function discardOwed(
     [subscriptionId, userId ?? null, version ?? null, reason, limit, wait]
   )
   return row!.count
+}
+
+/** Removes at most `limit` events that are owed by nobody any more; returns how many. */
+export async function sweepOwed(db: Db, limit: number): Promise<number> {
+  const [row] = await db.query<{ removed: number }>('SELECT sweep_owed($1::integer) AS removed', [limit])
+  return row!.removed
 }

@@ -18,6 +18,9 @@ export type Subscription = {
 
 export type Progress = { bucket: number; position: number; head: number }
 
+/** Owed events of a status are counted up to this number: to count a million takes as long as to read them. */
+export const OWED_COUNTED_MAX = 10_000
+
 /** Numbers about a subscription at one moment. */
 export type SubscriptionNumbers = {
   id: string
@@ -25,9 +28,11 @@ export type SubscriptionNumbers = {
   lagEvents: number
   /** age of the oldest of them; 0 when there is none */
   lagSeconds: number
+  /** up to OWED_COUNTED_MAX */
   pending: number
+  /** up to OWED_COUNTED_MAX */
   dead: number
-  /** users of whom an event is owed */
+  /** users of whom one of those counted is owed */
   blockedUsers: number
 }
 
@@ -75,9 +80,9 @@ export async function insertSubscription(
   return row!.outcome
 }
 
-/** Has it start again after `start`, or (null) from now on, and forget what it owes. */
-export async function resetSubscription(db: Db, id: string, start: number | null): Promise<void> {
-  await db.query('SELECT reset_subscription($1::uuid, $2::bigint)', [id, start], { repeatable: true })
+/** Has it start again after `start`, or (null) from now on, and forget what it owes: under another id, `next`. */
+export async function resetSubscription(db: Db, id: string, next: string, start: number | null): Promise<void> {
+  await db.query('SELECT reset_subscription($1::uuid, $2::uuid, $3::bigint)', [id, next, start], { repeatable: true })
 }
 
 /** Removes it with all it had; tells whether it was there. */
@@ -154,9 +159,11 @@ export async function selectSubscriptionNumbers(db: Db, id: string | null = null
      CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE o.status = 'pending') AS pending, count(*) FILTER (WHERE o.status = 'dead') AS dead,
          count(DISTINCT o."aggregateId") AS users
-       FROM event_outbox o WHERE o."subscriptionId" = s.id AND o.status IN ('pending', 'dead')) owed
+       FROM unnest('{pending,dead}'::varchar[]) AS wanted(status), LATERAL (
+         SELECT c.status, c."aggregateId" FROM event_outbox c WHERE c."subscriptionId" = s.id AND c.status = wanted.status
+         LIMIT $2::integer) o) owed
      WHERE $1::uuid IS NULL OR s.id = $1::uuid`,
-    [id],
+    [id, OWED_COUNTED_MAX],
     { repeatable: true }
   )
   return rows.map((row) => ({

@@ -1,15 +1,29 @@
 /** What the functions of 0004_delivery.sql keep true, whoever calls them and when. */
 import { randomUUID } from 'node:crypto'
+import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Db } from '../../src/db/client.js'
-import { recordRelay, type Settled, selectDue, selectOwed, settleOwed } from '../../src/store/outbox.js'
 import {
+  discardOwed,
+  recordRelay,
+  retryOwed,
+  type Settled,
+  selectBlockedUsers,
+  selectDue,
+  selectOwed,
+  settleOwed,
+  sweepOwed
+} from '../../src/store/outbox.js'
+import {
+  deleteSubscription,
   insertSubscription,
+  OWED_COUNTED_MAX,
   relayWorker,
   resetSubscription,
   retryWorker,
   selectProgress,
-  selectSubscription
+  selectSubscription,
+  selectSubscriptionNumbers
 } from '../../src/store/subscriptions.js'
 import { claimLease } from '../../src/store/workers.js'
 import { testDb } from '../support/db.js'
@@ -151,15 +165,109 @@ t.test('only the holder of the retry lease settles', async (t) => {
   t.equal((await owedOf(db, id, 'pending')).length, 0)
 })
 
-t.test('a reset takes the work out of the hands of those who had it', async (t) => {
+t.test('a reset takes the work out of the hands of those who had it, and what was owed with it', async (t) => {
   const { db, id, at, settle } = await setUp(t)
   const ada = randomUUID()
   await recordRelay(db, at(7), [failed(1, ada)], POLICY)
-  await resetSubscription(db, id, 2)
-  t.equal(await checkpoint(db, id), 2)
+  const next = randomUUID()
+  for (const _time of ['once', 'and repeated after an outcome unknown']) await resetSubscription(db, id, next, 2)
+  t.equal(await checkpoint(db, next), 2)
+  t.strictSame(await owedOf(db, next, 'pending'), [])
+  t.strictSame(await due(db, id), [], 'what is left is not sent')
+  // Whoever has not heard of it may take the leases of the old one.
+  const holder = randomUUID()
+  const epochs = [
+    await claimLease(db, 0, relayWorker(id), holder, -1),
+    await claimLease(db, 0, retryWorker(id), holder, -1)
+  ]
+  for (const epoch of [1, ...epochs.map((lease) => lease!.epoch)])
+    t.equal(await recordRelay(db, at(8, epoch), [failed(8, ada)], POLICY), false)
+  t.equal(await checkpoint(db, next), 2)
+  t.match(await selectSubscription(db, null, NAME), { id: next, state: 'new', lastError: null })
+  t.equal(await sweepOwed(db, 100), 1)
   t.strictSame(await owedOf(db, id, 'pending'), [])
-  t.equal(await recordRelay(db, at(8), [], POLICY), false)
-  t.equal(await settle([refusedAgain(1, ada)]), false)
-  t.equal(await checkpoint(db, id), 2)
-  t.match(await selectSubscription(db, null, NAME), { state: 'new', lastError: null })
+  t.equal((await db.query('SELECT FROM workers')).length, 0)
+  t.equal(await settle([delivered(1, ada)]), false)
 })
+
+t.test('what deleted subscriptions owed goes in parts, and what others owe stays', async (t) => {
+  const { db, database, id, at } = await setUp(t)
+  await recordRelay(db, at(1), [failed(1, randomUUID())], POLICY)
+  for (const _gone of [1, 2]) {
+    const gone = randomUUID()
+    const definition = { sink: { kind: 'nats', subject: 'x' } } as never
+    await insertSubscription(
+      db,
+      { id: gone, tenantId: null, name: gone, definition },
+      { start: 0, buckets: 1, max: 100 }
+    )
+    await database.run(owes(gone, 50, 50))
+    t.equal(await deleteSubscription(db, gone), true)
+  }
+  t.strictSame([await sweepOwed(db, 60), await sweepOwed(db, 40), await sweepOwed(db, 1)], [60, 40, 0])
+  t.equal((await owedOf(db, id, 'pending')).length, 1)
+})
+
+t.test('owed events are counted up to a limit', async (t) => {
+  const { db, database, id } = await setUp(t)
+  await database.run(owes(id, OWED_COUNTED_MAX - 1, 5))
+  const pending = async () => (await selectSubscriptionNumbers(db, id))[0]!.pending
+  t.equal(await pending(), OWED_COUNTED_MAX - 1)
+  t.match(await selectSubscriptionNumbers(db), [{ blockedUsers: 5, dead: 0 }])
+  for (const _more of ['the limit', 'one more']) {
+    const user = randomUUID()
+    await database.run(`INSERT INTO event_outbox SELECT 0, '${id}', 1000000, '${user}', 1, 'pending', 0`)
+    t.equal(await pending(), OWED_COUNTED_MAX)
+  }
+})
+
+t.test('a step costs what it touches, however much is owed, also when statistics know nothing of it', async (t) => {
+  const { db, database, id, at } = await setUp(t)
+  const [USERS, EVENTS] = [10_000, 50_000]
+  await database.run('ALTER TABLE event_outbox SET (autovacuum_enabled = false)')
+  await database.run(owes(id, EVENTS, USERS))
+  // The first of each user waits for its time.
+  const later = `clock_timestamp() + interval '1 hour'`
+  await database.run(`UPDATE event_outbox SET "nextAttemptAt" = ${later} WHERE position <= ${USERS}`)
+  const some = await owedOf(db, id, 'pending')
+  const users = some.map(({ aggregateId }) => aggregateId)
+  const results = some.slice(0, 10).flatMap((each, i) => {
+    const { position, aggregateId } = each
+    return [i < 5 ? delivered(position, aggregateId) : refusedAgain(position, aggregateId)]
+  })
+  const sql = postgres(database.url, { max: 1, fetch_types: false })
+  t.teardown(() => sql.end())
+  let blocks = 0
+  // Runs each statement under EXPLAIN, and gives its callers a row of nothing.
+  const explained = {
+    ...db,
+    async query(text: string, params: never[]) {
+      const [row] = await sql.unsafe(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, params)
+      const [{ Plan: plan }] = row!['QUERY PLAN']
+      blocks = plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
+      return [{}]
+    }
+  } as unknown as Db
+  const policy = { limit: 10, wait: true }
+  const steps: Record<string, () => Promise<unknown>> = {
+    'look for blocked users': () => selectBlockedUsers(explained, 0, id, users, true),
+    'look for due events': () => selectDue(explained, 0, id, { users: 100, perUser: 20 }),
+    settle: () => settleOwed(explained, { bucket: 0, subscriptionId: id, epoch: 1 }, results, POLICY),
+    record: () => recordRelay(explained, at(EVENTS + 1), [failed(EVENTS + 1, users[50]!)], POLICY),
+    retry: () => retryOwed(explained, id, {}, policy),
+    'retry a user': () => retryOwed(explained, id, { userId: users[50] }, policy),
+    discard: () => discardOwed(explained, id, {}, 'why', policy)
+  }
+  const [{ pages }] = (await db.query(`SELECT pg_relation_size('event_outbox') / 8192 AS pages`)) as unknown as [
+    { pages: string }
+  ]
+  for (const [name, step] of Object.entries(steps)) {
+    await step()
+    t.ok(blocks > 0 && blocks < Number(pages), `${name}: ${blocks} blocks of ${pages}`)
+  }
+})
+
+/** Stores that a subscription owes so many events of so many users. */
+const owes = (id: string, events: number, users: number): string => `
+  INSERT INTO event_outbox (bucket, "subscriptionId", position, "aggregateId", version, status, attempts)
+  SELECT 0, '${id}', n, md5((n % ${users})::text)::uuid, 1, 'pending', 0 FROM generate_series(1, ${events}) n`

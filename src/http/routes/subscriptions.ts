@@ -74,9 +74,11 @@ const Subscription = Type.Object(
     createdAt: instant('when it was made'),
     lagEvents: Type.Integer({ description: 'events of the log that it has not passed yet' }),
     lagSeconds: Type.Number({ description: 'age of the oldest of them' }),
-    pending: Type.Integer({ description: 'events that were passed and will be tried again' }),
-    dead: Type.Integer({ description: 'dead letters' }),
-    blockedUsers: Type.Integer({ description: 'users of whom an event is owed' })
+    pending: Type.Integer({
+      description: 'events that were passed and will be tried again; 10,000 means as many or more'
+    }),
+    dead: Type.Integer({ description: 'dead letters; 10,000 means as many or more' }),
+    blockedUsers: Type.Integer({ description: 'users of whom one of these is owed' })
   },
   { $id: 'Subscription' }
 )
