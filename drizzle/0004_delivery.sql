@@ -70,7 +70,8 @@ $$;
 -- Keeps true: every event up to the checkpoint is delivered or stands in event_outbox; only the holder of p_epoch moves it,
 -- and only forward. Returns whether it did; if not, nothing is changed.
 --
--- p_owed    [{ position, user, version, error, delayMs }]; error is null for an event that was not sent
+-- p_owed    [{ position, user, version, error, delayMs, counts }]; error is null for an event that was not sent; counts is 0 when
+--           the try says nothing about the event
 CREATE FUNCTION record_relay(
   p_bucket smallint, p_subscription uuid, p_epoch bigint, p_position bigint, p_owed jsonb, p_wait boolean, p_attempts_max integer)
 RETURNS boolean
@@ -91,12 +92,12 @@ BEGIN
   IF jsonb_array_length(p_owed) > 0 THEN
     INSERT INTO event_outbox (bucket, "subscriptionId", position, "aggregateId", version, status, attempts, "nextAttemptAt", "lastError")
     SELECT p_bucket, p_subscription, o.position, o."user", o.version,
-      CASE WHEN o.error IS NOT NULL AND p_attempts_max = 1 THEN 'dead' ELSE 'pending' END,
-      CASE WHEN o.error IS NULL THEN 0 ELSE 1 END,
-      CASE WHEN o.error IS NOT NULL AND p_attempts_max > 1
+      CASE WHEN o.counts >= p_attempts_max THEN 'dead' ELSE 'pending' END,
+      o.counts,
+      CASE WHEN o.error IS NOT NULL AND o.counts < p_attempts_max
         THEN date_trunc('milliseconds', clock_timestamp() + o."delayMs" * interval '1 millisecond') END,
       o.error
-    FROM jsonb_to_recordset(p_owed) AS o(position bigint, "user" uuid, version integer, error text, "delayMs" integer)
+    FROM jsonb_to_recordset(p_owed) AS o(position bigint, "user" uuid, version integer, error text, "delayMs" integer, counts integer)
     ON CONFLICT DO NOTHING;
     -- What the first of them waited for may have been delivered meanwhile.
     PERFORM release_owed(p_bucket, p_subscription,

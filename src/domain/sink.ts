@@ -6,7 +6,7 @@ export type Outcome =
   | { kind: 'delivered' }
   /** the system refused this event; others may be taken */
   | { kind: 'failed'; reason: string; retryAfterMs?: number }
-  /** the system could not be reached or takes nothing now: says nothing about the event, which may have arrived */
+  /** no answer, or none that is about the event, which may have arrived: the system as a whole may be away */
   | { kind: 'unavailable'; reason: string; retryAfterMs?: number }
   /** the receiver wants no more events, ever */
   | { kind: 'gone'; reason: string }

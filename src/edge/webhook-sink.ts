@@ -1,7 +1,6 @@
 /**
- * Delivers events to an HTTP server as signed CloudEvents, one per request or many. What says that the receiver as a whole
- * is away counts so only if nothing else of the same batch was answered: a receiver that fails for some users must not stop
- * the others. In the batched format a request is about all users in it, so there it always counts so.
+ * Delivers events to an HTTP server as signed CloudEvents, one per request or many. A receiver that does not answer for some
+ * users must not stop the others: an event that gets no answer ends only the batched format, whose requests are about many.
  */
 import { createHash } from 'node:crypto'
 import { toCloudEvent } from '../domain/cloud-event.js'
@@ -70,12 +69,7 @@ export function openWebhookSink({ config, source, privateAddresses }: WebhookSin
 
   async function publishSingly(batch: readonly StoredEvent[], signal: AbortSignal): Promise<Outcome[]> {
     const send = sender(signal, ['gone'])
-    const outcomes = await publishInWaves(batch, signal, (wave) =>
-      mapAtMost(REQUESTS_MAX, wave, (event) => send(() => single(event)))
-    )
-    // Where somebody answers, no answer is about the event.
-    const answered = outcomes.some(({ kind }) => kind === 'delivered' || kind === 'failed')
-    return answered ? outcomes.map(blameEvent) : outcomes
+    return publishInWaves(batch, signal, (wave) => mapAtMost(REQUESTS_MAX, wave, (event) => send(() => single(event))))
   }
 
   async function publishBatched(batch: readonly StoredEvent[], signal: AbortSignal): Promise<Outcome[]> {
@@ -88,9 +82,6 @@ export function openWebhookSink({ config, source, privateAddresses }: WebhookSin
 
   return { publish: format === 'batched' ? publishBatched : publishSingly, close: client.close }
 }
-
-const blameEvent = (outcome: Outcome): Outcome =>
-  outcome.kind === 'unavailable' ? { ...outcome, kind: 'failed' } : outcome
 
 function partsOf(batch: readonly StoredEvent[], source: string): StoredEvent[][] {
   const parts: StoredEvent[][] = []

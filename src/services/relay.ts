@@ -1,7 +1,8 @@
 /**
  * Reads the log on from the checkpoint of a subscription and sends it. What could not be delivered is noted as owed, together with
  * the later events of the same users, and the relay goes on: a user whose events fail holds up nobody else. A system that takes
- * nothing at all is no fault of an event: then the checkpoint stays, and the relay waits.
+ * nothing at all is no fault of an event: then the checkpoint stays, and the relay waits. Nor is an event to blame that got no
+ * answer while others did, since the system may have gone amid them: it is owed, and no try is counted.
  *
  * Every event is delivered at least once and first deliveries are in order per user: the checkpoint only passes what is delivered
  * or owed, and nothing of a user is sent here while an earlier event is owed (retrier.ts sends that).
@@ -11,7 +12,16 @@ import type { StoredEvent } from '../domain/event.js'
 import { type Passed, recordRelay, selectBlockedUsers } from '../store/outbox.js'
 import { type Progress, relayWorker, selectProgress } from '../store/subscriptions.js'
 import { readLog } from './log-reader.js'
-import { isRunning, outboxPolicy, SENDING_MS, type Sender, type Sent, type Step } from './sender.js'
+import {
+  createRest,
+  findOutcome,
+  isRunning,
+  outboxPolicy,
+  SENDING_MS,
+  type Sender,
+  type Sent,
+  type Step
+} from './sender.js'
 import type { WorkerStep } from './worker.js'
 
 /** A step turns to another bucket no later than this, ms. */
@@ -23,9 +33,7 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
   const { id, tenantId, definition } = subscription
   const policy = outboxPolicy(subscription)
   const filter = { tenantId: tenantId ?? undefined, eventTypes: definition.eventTypes ?? undefined }
-  /** How often in a row the other system took nothing, and when it is tried again. */
-  let failures = 0
-  let silentUntil = 0
+  const rest = createRest(sender)
 
   async function freeOf(bucket: number, events: StoredEvent[]): Promise<StoredEvent[]> {
     if (events.length === 0) return events
@@ -35,21 +43,20 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
   }
 
   /** Whether the system takes nothing; then nothing is said about a single event, and nothing is passed. */
-  async function isTrouble(sent: readonly Sent[], step: Step): Promise<boolean> {
-    const gone = find(sent, 'gone')
+  async function isTrouble(sent: readonly Sent[], answered: boolean, step: Step): Promise<boolean> {
+    const gone = findOutcome(sent, 'gone')
     if (gone) {
       await sender.report(step, 'stopped', gone.reason)
       return true
     }
-    const unavailable = find(sent, 'unavailable')
-    if (!unavailable) return false
+    const unavailable = findOutcome(sent, 'unavailable')
+    if (!unavailable || answered) return false
     // Whoever is told to stop has not found out anything.
     if (step.signal.aborted) return true
-    failures++
+    const failures = rest.begin(unavailable)
     // One user alone may be what it cannot take. After enough tries the user waits aside and others get their turn.
     const alone = new Set(sent.map(({ event }) => event.aggregateId)).size === 1
     if (alone && failures > policy.maxAttempts) return false
-    silentUntil = performance.now() + sender.delay(failures, unavailable)
     await sender.report(step, 'failing', unavailable.reason)
     return true
   }
@@ -57,8 +64,8 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
   async function relay({ bucket, position, head }: Progress, step: Step): Promise<'more' | 'done' | 'stuck'> {
     const walk = { bucket, direction: 'forward', limit: definition.batchSize, from: position, to: head } as const
     const page = await readLog(db, walk, filter)
-    const { sent, cut } = await sender.send(await freeOf(bucket, page.events), step)
-    if (await isTrouble(sent, step)) return 'stuck'
+    const { sent, cut, answered } = await sender.send(await freeOf(bucket, page.events), step)
+    if (await isTrouble(sent, answered, step)) return 'stuck'
     const reached = cut ? lastTried(sent) : page.position
     if (reached === null) return 'stuck'
     const outcomes = new Map(sent.map(({ event, outcome }) => [event.position, outcome]))
@@ -72,6 +79,7 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
           user: event.aggregateId,
           version: event.version,
           error: failed ? outcome.reason : null,
+          counts: outcome.kind === 'failed' ? 1 : 0,
           delayMs: failed ? sender.delay(1, outcome) : 0
         }
       ]
@@ -84,8 +92,8 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     )
     // Another instance took over while this one slept, or the subscription was reset or deleted: go on from what is stored.
     if (!moved) return 'stuck'
-    if (sent.length > 0) failures = 0
-    if (find(sent, 'delivered') || (subscription.state === 'new' && reached === head))
+    if (sent.length > 0) rest.end()
+    if (findOutcome(sent, 'delivered') || (subscription.state === 'new' && reached === head))
       await sender.report(step, 'active', null)
     return reached < head ? 'more' : 'done'
   }
@@ -93,7 +101,7 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
   return async ({ epoch }, signal) => {
     const startedAt = performance.now()
     const result = { position: 0, worked: false, more: false }
-    if (startedAt < silentUntil || !isRunning(subscription)) return result
+    if (rest.isOn() || !isRunning(subscription)) return result
     const step: Step = { worker: relayWorker(id), epoch, sendUntil: startedAt + SENDING_MS, signal, again: false }
     for (const progress of await selectProgress(db, id)) {
       if (signal.aborted || progress.position >= progress.head) continue
@@ -104,11 +112,6 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     }
     return result
   }
-}
-
-function find<Kind extends Sent['outcome']['kind']>(sent: readonly Sent[], kind: Kind) {
-  const found = sent.find(({ outcome }) => outcome.kind === kind)
-  return found?.outcome as Extract<Sent['outcome'], { kind: Kind }> | undefined
 }
 
 /** Position of the last event that was sent; null when none was. What stands before it and was not sent is owed. */

@@ -23,6 +23,9 @@ export type Sent = { event: StoredEvent; outcome: Outcome }
 /** A step sends nothing later than this after its start, ms: well within its lease, also in a process that was frozen. */
 export const SENDING_MS = 4500
 
+/** Longest wait before a system that takes nothing is tried again, unless it asks for a longer one, ms. */
+const OUTAGE_DELAY_MAX_MS = 30_000
+
 export type Sender = ReturnType<typeof createSender>
 
 export function createSender(parts: {
@@ -82,8 +85,11 @@ export function createSender(parts: {
   return {
     subscription,
 
-    /** Sends events, in the order of the log, and says what came of each; `cut` when there was no time for all of them. */
-    async send(events: readonly StoredEvent[], step: Step): Promise<{ sent: Sent[]; cut: boolean }> {
+    /**
+     * Sends events, in the order of the log, and says what came of each; `cut` when there was no time for all of them, `answered`
+     * when the other system took or refused any.
+     */
+    async send(events: readonly StoredEvent[], step: Step): Promise<{ sent: Sent[]; cut: boolean; answered: boolean }> {
       const sent = await read(events)
       const broken = new Set<string>()
       const open = sent.filter(({ event, outcome }) => {
@@ -93,15 +99,17 @@ export function createSender(parts: {
       const startedAt = performance.now()
       const late = AbortSignal.timeout(Math.max(0, Math.round(step.sendUntil - startedAt)))
       const signal = AbortSignal.any([step.signal, late])
+      let answered = false
       if (open.length > 0) {
         const outcomes = await publish(
           open.map(({ event }) => event),
           signal
         )
         for (const [i, each] of open.entries()) each.outcome = outcomes[i]!
+        answered = outcomes.some(({ kind }) => kind === 'delivered' || kind === 'failed')
       }
       measure(sent, (performance.now() - startedAt) / 1000, step.again)
-      return { sent, cut: signal.aborted }
+      return { sent, cut: signal.aborted, answered }
     },
 
     /** Notes how it goes, when that is news. */
@@ -113,13 +121,42 @@ export function createSender(parts: {
       if (changed && reason !== null) onTrouble(reason)
     },
 
-    /** Wait before the next try after `attempts` of them, ms; no shorter than what the other system asked for. */
-    delay: (attempts: number, outcome: Outcome): number =>
-      Math.max(
-        'retryAfterMs' in outcome ? (outcome.retryAfterMs ?? 0) : 0,
-        delayAfter(subscription.definition.retry, attempts, Math.random())
-      )
+    /**
+     * Wait before the next try after `attempts` of them, ms; no shorter than what the other system asked for. One that takes
+     * nothing is asked more often than one that refuses an event.
+     */
+    delay(attempts: number, outcome: Outcome): number {
+      const own = delayAfter(subscription.definition.retry, attempts, Math.random())
+      const asked = 'retryAfterMs' in outcome ? (outcome.retryAfterMs ?? 0) : 0
+      return Math.max(asked, outcome.kind === 'unavailable' ? Math.min(own, OUTAGE_DELAY_MAX_MS) : own)
+    }
   }
+}
+
+/**
+ * The waits of one worker while the other system takes nothing. They end early when the state says something else: because
+ * the other worker was answered, or an operator resumed or reset the subscription.
+ */
+export function createRest({ subscription, delay }: Pick<Sender, 'subscription' | 'delay'>) {
+  let failures = 0
+  let until = 0
+  return {
+    isOn: (): boolean => subscription.state === 'failing' && performance.now() < until,
+    /** Begins another wait; returns how many there were in a row. */
+    begin(outcome: Outcome): number {
+      failures++
+      until = performance.now() + delay(failures, outcome)
+      return failures
+    },
+    end(): void {
+      failures = 0
+    }
+  }
+}
+
+export function findOutcome<Kind extends Outcome['kind']>(sent: readonly Sent[], kind: Kind) {
+  const found = sent.find(({ outcome }) => outcome.kind === kind)
+  return found?.outcome as Extract<Outcome, { kind: Kind }> | undefined
 }
 
 /** Whether the subscription may deliver, as far as this instance knows. */

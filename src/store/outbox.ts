@@ -19,8 +19,15 @@ export type OwedEvent = {
   createdAt: string
 }
 
-/** An event that a relay passed; `error` is null when it was not sent. */
-export type Passed = { position: number; user: string; version: number; error: string | null; delayMs: number }
+/** An event that a relay passed; `error` is null when it was not sent, `counts` 0 when the try says nothing about it. */
+export type Passed = {
+  position: number
+  user: string
+  version: number
+  error: string | null
+  delayMs: number
+  counts: 0 | 1
+}
 
 /** What came of sending an owed event again; `error` is null when it was delivered, `counts` 0 when the try says nothing about it. */
 export type Settled = { position: number; user: string; error: string | null; delayMs: number; counts: 0 | 1 }

@@ -54,8 +54,15 @@ const due = async (db: Db, id: string): Promise<number[]> =>
   (await selectDue(db, 0, id, USERS)).map(({ position }) => position)
 const checkpoint = async (db: Db, id: string): Promise<number> => (await selectProgress(db, id))[0]!.position
 
-const failed = (position: number, user: string) => ({ position, user, version: position, error: 'refused', delayMs: 0 })
-const held = (position: number, user: string) => ({ position, user, version: position, error: null, delayMs: 0 })
+const failed = (position: number, user: string, counts: 0 | 1 = 1) => ({
+  position,
+  user,
+  version: position,
+  error: 'refused',
+  delayMs: 0,
+  counts
+})
+const held = (position: number, user: string) => ({ ...failed(position, user, 0), error: null })
 const delivered = (position: number, user: string): Settled => ({ position, user, error: null, delayMs: 0, counts: 1 })
 const refusedAgain = (position: number, user: string, counts: 0 | 1 = 1): Settled => ({
   position,
@@ -153,6 +160,16 @@ t.test('with one try an event that fails is dead at once', async (t) => {
   await recordRelay(db, at(2), [failed(1, ada), held(2, ada)], { wait: true, maxAttempts: 1 })
   t.match(await owedOf(db, id, 'dead'), [{ position: 1, attempts: 1 }])
   t.strictSame(await due(db, id), [])
+})
+
+t.test('a first try that says nothing about the event does not count', async (t) => {
+  const { db, id, at } = await setUp(t)
+  const ada = randomUUID()
+  await recordRelay(db, at(2), [failed(1, ada, 0), held(2, ada)], { wait: true, maxAttempts: 1 })
+  t.match(await owedOf(db, id, 'pending'), [
+    { position: 1, attempts: 0, nextAttemptAt: String, lastError: 'refused' },
+    { position: 2, attempts: 0, nextAttemptAt: null, lastError: null }
+  ])
 })
 
 t.test('only the holder of the retry lease settles', async (t) => {

@@ -367,7 +367,72 @@ t.test('one user whom the receiver never answers for waits aside, and the others
   await subscribe(service, taker, { sink, batchSize: 5, retry: { ...QUICK, maxAttempts: 2 } })
   await until(() => taker.taken.length === 2)
   t.strictSame(versionsOf(taker, good), [1, 2])
-  await until(async () => (await owedOf(service, 'dead')).length === 1)
+  t.strictSame(await owedOf(service, 'dead'), [], 'as long as nobody else is answered, the receiver may be away')
+  await until(async () => {
+    await service.append(good, updates(1))
+    return (await owedOf(service, 'dead')).length === 1
+  })
+  t.match(await owedOf(service, 'dead'), [{ userId: bad, version: 1, attempts: 2 }])
+})
+
+t.test('a receiver that goes amid a batch, with one try: no event is blamed, and all come in order', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  let [asked, away] = [0, true]
+  taker.answer = () => (away && ++asked > 30 ? 503 : 204)
+  const users = await Promise.all(Array.from({ length: 60 }, () => newUser(service, 2)))
+  await subscribe(service, taker, { retry: { ...QUICK, maxAttempts: 1 } })
+  await until(async () => (await stateOf(service)) === 'failing')
+  const triesBefore = asked
+  await until(() => asked > triesBefore + 200)
+  t.match((await service.get(`${PATH}/crm`)).data, { state: 'failing', dead: 0 })
+  away = false
+  await until(() => firstArrivals(taker.taken).size === 60 && taker.taken.length >= 120)
+  for (const userId of users) t.strictSame(versionsOf(taker, userId), [1, 2])
+  await until(async () => (await stateOf(service)) === 'active')
+  t.match((await service.get(`${PATH}/crm`)).data, { lastError: null, pending: 0, dead: 0 })
+})
+
+t.test('what is owed survives a receiver that is away, also when nothing else is to be sent', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  let [tries, status] = [0, 500]
+  taker.answer = () => {
+    tries++
+    // One refusal, which counts, and then there is nobody.
+    const answered = status
+    if (status === 500) status = 503
+    return answered
+  }
+  await subscribe(service, taker, { retry: { ...QUICK, maxAttempts: 2 } })
+  const userId = await newUser(service, 2)
+  await until(async () => (await stateOf(service)) === 'failing')
+  await until(() => tries > 6)
+  t.match(await owedOf(service, 'pending'), [
+    { version: 1, attempts: 1 },
+    { version: 2, attempts: 0 }
+  ])
+  t.match((await service.get(`${PATH}/crm`)).data, { state: 'failing', lastError: /503/, dead: 0 })
+  status = 204
+  await until(async () => (await stateOf(service)) === 'active')
+  await until(async () => (await service.get(`${PATH}/crm`)).data.pending === 0)
+  t.strictSame(versionsOf(taker, userId), [1, 2])
+})
+
+t.test('after an outage a receiver is tried again within 30 seconds, whatever the waits of events are', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  taker.answer = () => 503
+  const long = { baseDelayMs: 3_600_000, maxDelayMs: 3_600_000, jitter: 0 }
+  const away = { retry: long, eventTypes: ['UserCreated'] }
+  await subscribe(service, taker, away)
+  await newUser(service, 1)
+  await until(async () => (await stateOf(service)) === 'failing')
+  const failedAt = performance.now()
+  taker.answer = () => 204
+  await until(() => taker.taken.length === 1, { timeoutMs: 40_000 })
+  const waited = performance.now() - failedAt
+  t.ok(waited > 25_000 && waited < 33_000, `${waited} ms`)
 })
 
 t.test('a receiver that is gone stops the subscription until it is resumed', async (t) => {

@@ -94,7 +94,10 @@ t.test(
       return found.length > 0 ? found : null
     })
     t.equal(first.length, HANGING, 'only what was tried is owed')
-    t.ok(first.every(({ attempts }) => attempts === 1))
+    t.ok(
+      first.every(({ attempts }) => attempts === 0),
+      'and not blamed: the receiver may have gone amid the batch'
+    )
     await until(() => taker.taken.length === USERS - HANGING)
     mended = true
     t.strictSame((await service.post(`${PATH}/crm/outbox/retry`, {})).data, { retried: HANGING })

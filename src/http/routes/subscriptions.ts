@@ -66,7 +66,7 @@ const Subscription = Type.Object(
       ],
       {
         description:
-          'new: nothing delivered yet; failing: the other system takes nothing, it is tried again; stopped: the receiver wants no more (410), resume it to try again'
+          'new: nothing delivered yet; failing: the last that was sent got no answer at all, it is tried again; stopped: the receiver wants no more (410), resume it to try again'
       }
     ),
     lastError: nullable(Type.String({ description: 'why it is failing or stopped' })),
