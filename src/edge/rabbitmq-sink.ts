@@ -17,7 +17,7 @@ import { bodyOf, CONTENT_TYPE, headersOf } from './message.js'
 type Link = {
   connection: Awaited<ReturnType<typeof connect>>
   channel: ConfirmChannel
-  /** ids of messages that came back, until their confirmation, which follows */
+  /** messages that came back, by `keyOf`, until their confirmation, which follows */
   returned: Set<string>
 }
 
@@ -34,7 +34,9 @@ export function openRabbitmqSink({ exchange, url }: { exchange: string; url: str
       const returned = new Set<string>()
       channel.on('error', lost)
       channel.on('close', () => lost('the channel ended'))
-      channel.on('return', ({ properties }) => returned.add(properties.messageId))
+      channel.on('return', ({ properties }) =>
+        returned.add(keyOf({ id: properties.messageId, aggregateId: properties.headers?.['user-id'] }))
+      )
       await channel.checkExchange(exchange)
       return { connection, channel, returned }
     } catch (err) {
@@ -55,7 +57,7 @@ export function openRabbitmqSink({ exchange, url }: { exchange: string; url: str
         headers: headersOf(event)
       }
       channel.publish(exchange, event.eventType, bodyOf(event), options, (err: Error | null) => {
-        if (returned.delete(event.id)) resolve({ kind: 'failed', reason: unroutable(exchange, event.eventType) })
+        if (returned.delete(keyOf(event))) resolve({ kind: 'failed', reason: unroutable(exchange, event.eventType) })
         else if (!err) resolve({ kind: 'delivered' })
         else if (err.message === 'message nacked') resolve({ kind: 'failed', reason: nacked(event.eventType) })
         else reject(err)
@@ -69,6 +71,9 @@ export function openRabbitmqSink({ exchange, url }: { exchange: string; url: str
     deliver: (link, events) => events.map((event) => send(link, event))
   })
 }
+
+/** Two users may have events of one id. */
+const keyOf = ({ aggregateId, id }: Pick<StoredEvent, 'aggregateId' | 'id'>): string => `${aggregateId}/${id}`
 
 const unroutable = (exchange: string, eventType: string): string =>
   `No queue of RabbitMQ gets "${eventType}" from the exchange "${exchange}". Bind one, or leave the type out of the subscription.`

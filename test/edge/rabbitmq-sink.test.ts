@@ -78,6 +78,27 @@ t.test('a type that no queue gets is refused alone: later events of its user are
   await sink.close()
 })
 
+t.test('what comes back is told from another event in flight that has the same id', async (t) => {
+  // A queue that is not durable confirms at once.
+  await rabbit.as(async (channel) => {
+    await channel.assertExchange('same-id', 'topic', { durable: true })
+    await channel.assertQueue('same-id', { durable: false })
+    await channel.bindQueue('same-id', 'same-id', 'UserUpdated')
+  })
+  const sink = openRabbitmqSink({ exchange: 'same-id', url: rabbit.url })
+  // The broker confirms many at once, and then in the order in which they were sent.
+  const batch = Array.from({ length: 300 }, () => storedEvent()).flatMap((wanted) => [
+    wanted,
+    storedEvent({ id: wanted.id, eventType: 'UserDeleted' })
+  ])
+  const outcomes = await sink.publish(batch, never())
+  t.strictSame(
+    outcomes.map(({ kind }) => kind),
+    batch.map(({ eventType }) => (eventType === 'UserUpdated' ? 'delivered' : 'failed'))
+  )
+  await sink.close()
+})
+
 t.test('an event that a full queue rejects is refused', async (t) => {
   await declare('full', ['#'], { 'x-max-length': 2, 'x-overflow': 'reject-publish' })
   const sink = openRabbitmqSink({ exchange: 'full', url: rabbit.url })
