@@ -19,8 +19,8 @@ export type Outcome =
  */
 export type Sink = {
   /**
-   * Sends `batch` (by position, upcast to the newest versions) and returns an outcome for each, in the same order, after at
-   * most some seconds. Never throws for what the other system does. After `signal` no further event is sent.
+   * Sends `batch` (by position, upcast to the newest versions) and returns an outcome for each, in the same order, at most 4.5
+   * seconds after the last of it was sent. Never throws for what the other system does. After `signal` no further event is sent.
    */
   publish(batch: readonly StoredEvent[], signal: AbortSignal): Promise<Outcome[]>
   /** Gives the connection up. Can be called once. */

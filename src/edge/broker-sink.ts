@@ -26,8 +26,8 @@ export type Broker<Connection> = {
 
 /** Longest time that opening a connection may take, ms. */
 export const CONNECT_MS = 4000
-/** Longest time that a publish may take, ms. */
-export const PUBLISH_MS = 5000
+/** Longest time that a publish may take, ms: it ends with the lease under which it began. */
+export const PUBLISH_MS = 4500
 /** Longest time that is waited for the end of a connection, ms. */
 export const GOODBYE_MS = 1000
 const REASON_LENGTH_MAX = 500

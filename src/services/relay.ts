@@ -12,16 +12,7 @@ import type { StoredEvent } from '../domain/event.js'
 import { type Passed, recordRelay, selectBlockedUsers } from '../store/outbox.js'
 import { type Progress, relayWorker, selectProgress } from '../store/subscriptions.js'
 import { readLog } from './log-reader.js'
-import {
-  createRest,
-  findOutcome,
-  isRunning,
-  outboxPolicy,
-  SENDING_MS,
-  type Sender,
-  type Sent,
-  type Step
-} from './sender.js'
+import { createRest, findOutcome, isRunning, outboxPolicy, type Sender, type Sent, type Step } from './sender.js'
 import type { WorkerStep } from './worker.js'
 
 /** A step turns to another bucket no later than this, ms. */
@@ -86,7 +77,7 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     })
     const moved = await recordRelay(
       db,
-      { bucket, subscriptionId: id, epoch: step.epoch, position: reached },
+      { bucket, subscriptionId: id, epoch: step.lease.epoch, position: reached },
       owed,
       policy
     )
@@ -98,11 +89,11 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     return reached < head ? 'more' : 'done'
   }
 
-  return async ({ epoch }, signal) => {
+  return async (lease, signal) => {
     const startedAt = performance.now()
     const result = { position: 0, worked: false, more: false }
     if (rest.isOn() || !isRunning(subscription)) return result
-    const step: Step = { worker: relayWorker(id), epoch, sendUntil: startedAt + SENDING_MS, signal, again: false }
+    const step: Step = { worker: relayWorker(id), lease, signal, again: false }
     for (const progress of await selectProgress(db, id)) {
       if (signal.aborted || progress.position >= progress.head) continue
       if (performance.now() - startedAt > BUCKETS_MS) return { ...result, more: true }

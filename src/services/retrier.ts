@@ -8,7 +8,7 @@
 import type { Db } from '../db/client.js'
 import { type Settled, selectDue, selectEventsAt, settleOwed } from '../store/outbox.js'
 import { retryWorker } from '../store/subscriptions.js'
-import { createRest, findOutcome, isRunning, outboxPolicy, SENDING_MS, type Sender, type Step } from './sender.js'
+import { createRest, findOutcome, isRunning, outboxPolicy, type Sender, type Step } from './sender.js'
 import type { WorkerStep } from './worker.js'
 
 /** What one step takes of a bucket. */
@@ -59,7 +59,7 @@ export function createRetrier({ db, sender, buckets }: { db: Db; sender: Sender;
       const delayMs = sender.delay(attempts.get(position)! + 1, outcome)
       return [{ position, user, error: outcome.reason, delayMs, counts }]
     })
-    const settled = await settleOwed(db, { bucket, subscriptionId: id, epoch: step.epoch }, results, policy)
+    const settled = await settleOwed(db, { bucket, subscriptionId: id, epoch: step.lease.epoch }, results, policy)
     const gone = findOutcome(sent, 'gone')
     if (gone) {
       await sender.report(step, 'stopped', gone.reason)
@@ -70,10 +70,10 @@ export function createRetrier({ db, sender, buckets }: { db: Db; sender: Sender;
     return 'some delivered'
   }
 
-  return async ({ epoch }, signal) => {
+  return async (lease, signal) => {
     const startedAt = performance.now()
     const result = { position: 0, worked: false, more: false }
-    const step: Step = { worker: retryWorker(id), epoch, sendUntil: startedAt + SENDING_MS, signal, again: true }
+    const step: Step = { worker: retryWorker(id), lease, signal, again: true }
     for (let bucket = 0; bucket < buckets; bucket++) {
       if (signal.aborted || rest.isOn() || !isRunning(subscription)) break
       if (performance.now() - startedAt > BUCKETS_MS) return { ...result, more: true }

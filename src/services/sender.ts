@@ -7,12 +7,12 @@ import { delayAfter } from '../domain/subscription.js'
 import type { Metrics } from '../observe/metrics.js'
 import { reportState, type Subscription } from '../store/subscriptions.js'
 import type { EventTypeService } from './event-types.js'
+import type { HeldLease } from './worker.js'
 
-/** Under which lease a step of a worker writes, and until when (performance.now) it may send. */
+/** Under which lease a step of a worker sends and writes. */
 export type Step = {
   worker: string
-  epoch: number
-  sendUntil: number
+  lease: HeldLease
   signal: AbortSignal
   /** whether the events were passed before and are owed */
   again: boolean
@@ -20,8 +20,8 @@ export type Step = {
 
 export type Sent = { event: StoredEvent; outcome: Outcome }
 
-/** A step sends nothing later than this after its start, ms: well within its lease, also in a process that was frozen. */
-export const SENDING_MS = 4500
+/** Longest time that an answer to what was sent takes, ms: nothing is sent later than this before the end of a lease. */
+const ANSWER_MS = 4500
 
 /** Longest wait before a system that takes nothing is tried again, unless it asks for a longer one, ms. */
 const OUTAGE_DELAY_MAX_MS = 30_000
@@ -97,10 +97,9 @@ export function createSender(parts: {
         return !broken.has(event.aggregateId)
       })
       const startedAt = performance.now()
-      const late = AbortSignal.timeout(Math.max(0, Math.round(step.sendUntil - startedAt)))
-      const signal = AbortSignal.any([step.signal, late])
+      const signal = until(step.lease.until - ANSWER_MS, step.signal)
       let answered = false
-      if (open.length > 0) {
+      if (open.length > 0 && !signal.aborted) {
         const outcomes = await publish(
           open.map(({ event }) => event),
           signal
@@ -116,7 +115,7 @@ export function createSender(parts: {
     async report(step: Step, state: 'active' | 'failing' | 'stopped', reason: string | null): Promise<void> {
       if (subscription.state === state && subscription.lastError === reason) return
       const changed = subscription.state !== state
-      await reportState(db, subscription.id, { name: step.worker, epoch: step.epoch }, state, reason)
+      await reportState(db, subscription.id, { name: step.worker, epoch: step.lease.epoch }, state, reason)
       Object.assign(subscription, { state, lastError: reason })
       if (changed && reason !== null) onTrouble(reason)
     },
@@ -131,6 +130,16 @@ export function createSender(parts: {
       return Math.max(asked, outcome.kind === 'unavailable' ? Math.min(own, OUTAGE_DELAY_MAX_MS) : own)
     }
   }
+}
+
+/**
+ * Aborted when `signal` is, and from `end` (performance.now) on. In a process that was frozen an answer may be heard before the
+ * timer that is overdue; whoever asks whether it is aborted before the next event is told by the clock.
+ */
+function until(end: number, signal: AbortSignal): AbortSignal {
+  const late = AbortSignal.timeout(Math.max(0, Math.round(end - performance.now())))
+  const either = AbortSignal.any([signal, late])
+  return Object.defineProperty(either, 'aborted', { get: () => signal.aborted || performance.now() >= end })
 }
 
 /**

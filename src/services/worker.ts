@@ -3,7 +3,10 @@ import type { Db } from '../db/client.js'
 import type { Metrics } from '../observe/metrics.js'
 import { claimLease, type Lease, releaseLease } from '../store/workers.js'
 
-export type WorkerStep = (lease: Lease, signal: AbortSignal) => Promise<StepResult>
+/** `until` is when it ends at the earliest, as `performance.now` counts. */
+export type HeldLease = Lease & { until: number }
+
+export type WorkerStep = (lease: HeldLease, signal: AbortSignal) => Promise<StepResult>
 
 export type StepResult = {
   /** last position of the log dealt with */
@@ -41,11 +44,15 @@ export function createWorker(parts: {
   mayHold?: (() => Promise<boolean>) | undefined
 }): Worker {
   const { db, metrics, name, bucket, holder, step, mayHold } = parts
-  let lease: Lease | null = null
+  let lease: HeldLease | null = null
   /** Not before then is the lease asked for again, whether it was given or refused. */
   let askAt = 0
 
-  const claim = (): Promise<Lease | null> => claimLease(db, bucket, name, holder, LEASE_MS)
+  async function claim(): Promise<HeldLease | null> {
+    const askedAt = performance.now()
+    const given = await claimLease(db, bucket, name, holder, LEASE_MS)
+    return given && { ...given, until: askedAt + LEASE_MS }
+  }
 
   async function release(): Promise<void> {
     if (lease) await releaseLease(db, bucket, name, holder)
@@ -59,7 +66,7 @@ export function createWorker(parts: {
   }
 
   /** A step that takes long keeps its lease. If it was lost all the same, what it writes is refused for its epoch. */
-  async function runStep(held: Lease, signal: AbortSignal): Promise<StepResult> {
+  async function runStep(held: HeldLease, signal: AbortSignal): Promise<StepResult> {
     let renewing: Promise<unknown> = Promise.resolve()
     const renewal = setInterval(() => {
       renewing = claim().catch(() => {})
