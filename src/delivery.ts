@@ -86,31 +86,44 @@ export function createDelivery(parts: {
       loop(relayWorker(subscription.id), createRelay({ db, sender })),
       loop(retryWorker(subscription.id), createRetrier({ db, sender, buckets }))
     ]
+    async function end(): Promise<void> {
+      await Promise.all(loops.map((each) => each.stop()))
+      await Promise.allSettled(workers.map((worker) => worker.release()))
+      await sink?.then((open) => open.close()).catch(onError)
+    }
+    let ended: Promise<void> | null = null
     return {
       subscription,
       loops,
-      async stop() {
-        await Promise.all(loops.map((each) => each.stop()))
-        await Promise.allSettled(workers.map((worker) => worker.release()))
-        await sink?.then((open) => open.close()).catch(onError)
+      stop() {
+        ended ??= end()
+        return ended
       }
     }
   }
 
   async function look(): Promise<'idle'> {
+    const before = new Map([...running].map(([id, { subscription }]) => [id, subscription.state]))
     const found = new Map((await selectSubscriptions(db)).map((each) => [each.id, each]))
+    const ending: Running[] = []
     for (const [id, entry] of running) {
       const now = found.get(id)
-      if (now && isRunning(now)) Object.assign(entry.subscription, now)
-      else {
-        running.delete(id)
-        await entry.stop()
-      }
+      if (!now || !isRunning(now)) ending.push(entry)
+      // What a worker has reported while the table was read is newer.
+      else if (entry.subscription.state === before.get(id)) Object.assign(entry.subscription, now)
     }
+    // Before they have ended no others may begin: they would share their leases.
+    await Promise.all(ending.map((entry) => entry.stop()))
+    for (const { subscription } of ending) running.delete(subscription.id)
     for (const [id, subscription] of found) {
       if (isRunning(subscription) && !running.has(id)) running.set(id, run(subscription))
     }
     return 'idle'
+  }
+
+  /** Stops all that run; together, so that it takes as long as the slowest of them. */
+  const stopAll = async (): Promise<void> => {
+    await Promise.all([...running.values()].map((entry) => entry.stop()))
   }
 
   const sweep = async (): Promise<'more' | 'idle'> =>
@@ -130,8 +143,9 @@ export function createDelivery(parts: {
       for (const { loops } of running.values()) for (const loop of loops) loop.wake()
     },
     async stop() {
-      await Promise.all([looking?.stop(), sweeping?.stop()])
-      await Promise.all([...running.values()].map((entry) => entry.stop()))
+      await Promise.all([looking?.stop(), sweeping?.stop(), stopAll()])
+      // What the last look began.
+      await stopAll()
       running.clear()
     }
   }

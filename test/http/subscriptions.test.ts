@@ -419,6 +419,42 @@ t.test('what is owed survives a receiver that is away, also when nothing else is
   t.strictSame(versionsOf(taker, userId), [1, 2])
 })
 
+t.test('a reset does not wait for what a receiver that was away is given', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  taker.answer = () => 503
+  await subscribe(service, taker, { retry: { baseDelayMs: 3_600_000, maxDelayMs: 3_600_000 } })
+  await newUser(service, 1)
+  await until(async () => (await stateOf(service)) === 'failing')
+  taker.answer = () => 204
+  await service.post(`${PATH}/crm/reset`, { start: 'beginning' })
+  await until(() => taker.taken.length === 1, { timeoutMs: 15_000 })
+})
+
+t.test('subscriptions that are paused end together, however long each waits for an answer', async (t) => {
+  const service = await delivering(t)
+  const TIMEOUT = 3000
+  const names = ['a', 'b', 'c', 'd']
+  let asked = 0
+  const taker = await testTaker(t)
+  taker.answer = () => {
+    asked++
+    return 0
+  }
+  await newUser(service, 1)
+  const sink = { kind: 'webhook', url: taker.url, timeoutMs: TIMEOUT }
+  for (const name of names) await subscribe(service, taker, { name, sink })
+  await until(() => asked === names.length)
+  const startedAt = performance.now()
+  await service.database.run(`UPDATE subscriptions SET state = 'paused'`)
+  await until(async () => {
+    const held = `SELECT 1 FROM workers WHERE name LIKE 'subscription/%' AND "leaseUntil" > now()`
+    return (await service.database.run(held)).length === 0
+  })
+  const took = performance.now() - startedAt
+  t.ok(took < 2.5 * TIMEOUT, `${took} ms`)
+})
+
 t.test('after an outage a receiver is tried again within 30 seconds, whatever the waits of events are', async (t) => {
   const service = await delivering(t)
   const taker = await testTaker(t)
