@@ -230,10 +230,11 @@ export function createFeedService(parts: {
       try {
         const mark = after === undefined ? markAtBeginning() : await markAt(after)
         for (;;) {
+          const moment = tail.moment()
           const { shown, idle, head } = await next(mark, selection, { events: limit, bytes: Number.POSITIVE_INFINITY })
           const left = waitUntil - performance.now()
           if (shown.length > 0 || left <= 0 || signal.aborted) return pageOf(shown, mark, Math.max(head, mark.total))
-          if (idle) await tail.changed(left, signal)
+          if (idle) await tail.changed(moment, left, signal)
         }
       } finally {
         leave()
@@ -264,6 +265,7 @@ export function createFeedService(parts: {
           let beatAt = performance.now() + heartbeatMs
           let events = STREAM_EVENTS_FIRST
           while (!signal.aborted) {
+            const moment = tail.moment()
             const { shown, idle, head } = await next(mark, selection, { events, bytes: STREAM_BYTES })
             if (shown.length > 0) {
               metrics.feedStreamed(shown.length)
@@ -271,7 +273,7 @@ export function createFeedService(parts: {
               yield { events: shown, cursor: shown.at(-1)!.cursor, head }
             } else if (performance.now() >= beatAt) yield heartbeat(Math.max(head, mark.total))
             else {
-              if (idle) await tail.changed(beatAt - performance.now(), signal)
+              if (idle) await tail.changed(moment, beatAt - performance.now(), signal)
               continue
             }
             beatAt = performance.now() + heartbeatMs

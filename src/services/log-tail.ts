@@ -64,8 +64,11 @@ export function createLogTail(parts: {
   let followers = 0
   let lingering: NodeJS.Timeout | undefined
   const waiting = new Set<() => void>()
+  /** how often there was something new */
+  let news = 0
 
   function tellAll(): void {
+    news++
     for (const done of [...waiting]) done()
   }
 
@@ -166,9 +169,12 @@ export function createLogTail(parts: {
     /** How many events the log had at the last poll; 0 before the first. */
     head: (): number => lanes?.reduce((sum, lane) => sum + endOf(lane), 0) ?? 0,
 
-    /** Resolves when there is something new, after `ms`, or when the signal says so; at once if it has. */
-    changed(ms: number, signal: AbortSignal): Promise<void> {
-      if (signal.aborted) return Promise.resolve()
+    /** Names this moment for `changed`; to be asked before looking whether there is something. */
+    moment: (): number => news,
+
+    /** Resolves when there was something new since `moment`, after `ms`, or when the signal says so; at once if that is so already. */
+    changed(moment: number, ms: number, signal: AbortSignal): Promise<void> {
+      if (signal.aborted || news !== moment) return Promise.resolve()
       return new Promise((resolve) => {
         const done = () => {
           clearTimeout(timer)

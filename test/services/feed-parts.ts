@@ -10,11 +10,12 @@ import { type Parts, testParts } from './parts.js'
 
 export type FeedParts = Parts & { feed: FeedService; tail: LogTail; sent: WatchedDb['sent'] }
 
-/** `startPolling` is given what looks at the end of the log once. */
+/** `startPolling` is given what looks at the end of the log once; `seenAs` may give the feed another tail. */
 export async function testFeed(
   t: Test,
   startPolling: (once: () => Promise<'more' | 'idle'>) => Polling,
-  limits: Partial<typeof defaultTailLimits> = {}
+  limits: Partial<typeof defaultTailLimits> = {},
+  seenAs: (tail: LogTail) => LogTail = (tail) => tail
 ): Promise<FeedParts> {
   const parts = await testParts(t)
   const { db, sent } = watchDb(parts.db)
@@ -42,7 +43,7 @@ export async function testFeed(
     storeId: randomUUID(),
     buckets: 1,
     eventTypes,
-    tail,
+    tail: seenAs(tail),
     metrics
   })
   return { ...parts, feed, tail, sent }

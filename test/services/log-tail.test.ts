@@ -211,3 +211,34 @@ t.test('a stream with nothing to show says so, and its cursor has moved past wha
   ending.abort()
   t.ok((await rare.next()).done)
 })
+
+t.test('what comes between a look at the end of the log and the wait for news is not waited for', async (t) => {
+  let poll: () => Promise<unknown> = async () => {}
+  let store: () => Promise<unknown> = async () => {}
+  const parts = await testFeed(
+    t,
+    (once) => {
+      poll = once
+      return { wake: () => {}, stop: async () => {} }
+    },
+    {},
+    (tail) => ({
+      ...tail,
+      async changed(...args: Parameters<typeof tail.changed>) {
+        await store()
+        store = async () => {}
+        await poll()
+        return tail.changed(...args)
+      }
+    })
+  )
+  const key = newKey()
+  await parts.seed(key, logins(1, 1))
+  const first = await parts.feed.readPage({ selection, direction: 'forward', limit: 10 })
+  store = () => parts.seed(key, logins(1, 2))
+  const startedAt = performance.now()
+  const { signal } = new AbortController()
+  const page = await parts.feed.awaitPage({ selection, after: first.next!, limit: 10 }, startedAt + 10_000, signal)
+  t.equal(page.events.length, 1)
+  t.ok(performance.now() - startedAt < 9000, 'long before its time was over')
+})
