@@ -65,7 +65,7 @@ const TAIL_GAP_MS = 10
 
 /**
  * Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet.
- * `silenceMs` is how long the body of an import may bring nothing.
+ * `silenceMs` is how long the body of an import may bring nothing, and who asked for an export may take nothing.
  */
 export async function compose(
   config: Config,

@@ -4,15 +4,19 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 export const wantsNdjson = (accept: string | undefined): boolean => accept?.includes('application/x-ndjson') ?? false
 
+/** A client that takes nothing for so long is disconnected, ms. */
+const STALLED_MS = 30_000
+
 /**
  * Answers with every item of `pages` as a line. The head waits for the first page, so that a failure before it is still a
  * problem; a later one cuts the connection, and nobody takes a part for the whole. From the head on the answer is out of
- * Fastify's hands, whose deadline for handlers would cut off a stream that is merely long.
+ * Fastify's hands, whose deadline for handlers would cut off a stream that is merely long; a reader that takes nothing for `stalledMs` is cut off.
  */
 export async function sendNdjson(
   request: FastifyRequest,
   reply: FastifyReply,
-  pages: AsyncGenerator<object[]>
+  pages: AsyncGenerator<object[]>,
+  { stalledMs = STALLED_MS }: { stalledMs?: number | undefined } = {}
 ): Promise<FastifyReply> {
   const first = await pages.next()
   if (reply.sent) return reply
@@ -22,8 +26,11 @@ export async function sendNdjson(
     return reply.send()
   }
   reply.hijack()
-  reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>)
-  pipeline(linesOf(first, pages), reply.raw).catch((err: NodeJS.ErrnoException) => {
+  const { raw } = reply
+  raw.writeHead(200, reply.getHeaders() as Record<string, string>)
+  raw.setTimeout(stalledMs, () => raw.destroy())
+  raw.once('finish', () => raw.setTimeout(0))
+  pipeline(linesOf(first, pages), raw).catch((err: NodeJS.ErrnoException) => {
     if (err.code !== 'ERR_STREAM_PREMATURE_CLOSE')
       request.log.warn({ code: err.code, name: err.name }, 'stream cut off')
   })

@@ -45,7 +45,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
         operationId: 'exportEvents',
         summary: 'Export the log',
         description:
-          'All events of the tenant, or a selection, one per line in the order of positions, up to the end that the log had when the export began. With `upcast=false` the file is what `POST /events/import` takes. A connection that is cut off before the end of the body means that the export is not complete.',
+          'All events of the tenant, or a selection, one per line in the order of positions, up to the end that the log had when the export began. With `upcast=false` the file is what `POST /events/import` takes. A connection that is cut off before the end of the body means that the export is not complete. Who takes nothing for 30 seconds is disconnected.',
         tags: ['events'],
         headers: tenantHeaders,
         querystring: ExportQuery,
@@ -67,7 +67,8 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
         to: momentOf('/to', to),
         upcast
       }
-      return (await sendNdjson(request, reply, exports.exportEvents(tenantOf(request), selection))) as never
+      const pages = exports.exportEvents(tenantOf(request), selection)
+      return (await sendNdjson(request, reply, pages, { stalledMs: silenceMs })) as never
     }
   )
 
