@@ -171,8 +171,9 @@ export function createSubscriptionService(parts: {
         const [owed] = await selectOwed(db, id, { status, userId, version }, page)
         if (!owed) continue
         const [event] = await selectEventsAt(db, owed.bucket, [owed.position])
-        const upcast = await eventTypes.withTypes(async () => eventTypes.of(event!.tenantId).upcast(event!))
-        return { owed, event: upcast }
+        // That it cannot be read may be why it is here; then it is shown as it is stored.
+        const upcast = eventTypes.withTypes(async () => eventTypes.of(event!.tenantId).upcast(event!))
+        return { owed, event: await upcast.catch(() => event!) }
       }
       throw new DomainError(
         'OWED_EVENT_NOT_FOUND',

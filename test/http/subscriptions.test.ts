@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { REQUESTS_MAX } from '../../src/edge/webhook-sink.js'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { newUserId, updates, userCreated } from '../support/events.js'
 import { verdict } from '../support/problem.js'
 import { type TestService, testService } from '../support/service.js'
@@ -284,6 +284,24 @@ t.test(
   }
 )
 
+t.test('a dead letter that no code here can read is shown as it is stored', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  await subscribe(service, taker, { retry: { ...QUICK, maxAttempts: 1 } })
+  const userId = newUserId()
+  await service.database.run(`
+    INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")
+    SELECT 0, 1, '${randomUUID()}', '${userId}', 1, 'FromTheFuture', 7, '{"a":1}', id, now()
+    FROM (VALUES ('${DEFAULT_TENANT}'::uuid)) AS tenant(id)`)
+  await until(async () => (await owedOf(service, 'dead')).length === 1)
+  const shown = await service.get(`${PATH}/crm/outbox/${userId}/1`)
+  t.equal(shown.statusCode, 200)
+  t.match(shown.data, {
+    lastError: /cannot be read/,
+    event: { eventType: 'FromTheFuture', schemaVersion: 7, eventData: { a: 1 } }
+  })
+})
+
 t.test('discarded letters are kept with the reason, and the later events of the user flow on', async (t) => {
   const service = await delivering(t)
   const { get, post, append } = service
@@ -430,31 +448,6 @@ t.test('a reset does not wait for what a receiver that was away is given', async
   taker.answer = () => 204
   await service.post(`${PATH}/crm/reset`, { start: 'beginning' })
   await until(() => taker.taken.length === 1, { timeoutMs: 15_000 })
-})
-
-t.test('subscriptions that are paused end together, however long each waits for an answer', async (t) => {
-  const service = await delivering(t)
-  const TIMEOUT = 3000
-  const names = ['a', 'b', 'c', 'd']
-  let asked = 0
-  const taker = await testTaker(t)
-  taker.answer = () => {
-    asked++
-    return 0
-  }
-  // More than there are requests at once, so that whoever is not told to end asks again.
-  await Promise.all(Array.from({ length: 40 }, () => newUser(service, 1)))
-  const sink = { kind: 'webhook', url: taker.url, timeoutMs: TIMEOUT }
-  for (const name of names) await subscribe(service, taker, { name, sink })
-  await until(() => asked === names.length * REQUESTS_MAX)
-  const startedAt = performance.now()
-  await service.database.run(`UPDATE subscriptions SET state = 'paused'`)
-  await until(async () => {
-    const held = `SELECT 1 FROM workers WHERE name LIKE 'subscription/%' AND "leaseUntil" > now()`
-    return (await service.database.run(held)).length === 0
-  })
-  const took = performance.now() - startedAt
-  t.ok(took < 1.7 * TIMEOUT, `${took} ms`)
 })
 
 t.test('after an outage a receiver is tried again within 30 seconds, whatever the waits of events are', async (t) => {
