@@ -46,6 +46,8 @@ export async function delivery(machine: Machine, note: (text: string) => void): 
       { timeoutMs: 120_000, everyMs: 50, what: 'all events to be delivered' }
     )
     const perSecond = EVENTS / ((performance.now() - startedAt) / 1000)
+    const { state } = await (await jetstreamManager(connection)).streams.info(name)
+    if (state.messages !== EVENTS) throw new Error(`${state.messages} of ${EVENTS} events are in the stream.`)
     await fetch(`${service.url}${PATH}/${name}`, { method: 'DELETE' })
     await (await jetstreamManager(connection)).streams.delete(name)
     return perSecond
