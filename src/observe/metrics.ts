@@ -228,7 +228,7 @@ function declareHistograms(register: Registry) {
     }),
     handler: new Histogram({
       name: 'event_handler_duration_seconds',
-      help: 'Time a background handler took for one event, or for one batch (event_type _batch), in seconds.',
+      help: 'Time a background handler took for a batch (event_type _batch), in seconds; of a subscription, for each event delivered, the time of the publish that it was part of.',
       labelNames: ['handler_name', 'event_type'],
       ...common
     }),
