@@ -44,7 +44,7 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     if (!unavailable || answered) return false
     // Whoever is told to stop has not found out anything.
     if (step.signal.aborted) return true
-    const failures = rest.begin(unavailable)
+    const failures = rest.start(unavailable)
     // One user alone may be what it cannot take. After enough tries the user waits aside and others get their turn.
     const alone = new Set(sent.map(({ event }) => event.aggregateId)).size === 1
     if (alone && failures > policy.maxAttempts) return false

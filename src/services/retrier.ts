@@ -46,7 +46,7 @@ export function createRetrier({ db, sender, buckets }: { db: Db; sender: Sender;
     if (unavailable && !answered) {
       // Whoever is told to stop has not found out anything.
       if (step.signal.aborted) return 'none'
-      rest.begin(unavailable)
+      rest.start(unavailable)
       await sender.report(step, 'failing', unavailable.reason)
     } else rest.end()
     const results = sent.flatMap(({ event, outcome }): Settled[] => {

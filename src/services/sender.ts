@@ -151,8 +151,8 @@ export function createRest({ subscription, delay }: Pick<Sender, 'subscription' 
   let until = 0
   return {
     isOn: (): boolean => subscription.state === 'failing' && performance.now() < until,
-    /** Begins another wait; returns how many there were in a row. */
-    begin(outcome: Outcome): number {
+    /** Starts another wait; returns how many there were in a row. */
+    start(outcome: Outcome): number {
       failures++
       until = performance.now() + delay(failures, outcome)
       return failures
