@@ -6,7 +6,7 @@ import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
 import { type Db, openDb } from './db/client.js'
-import { withLongDb } from './db/long-statement.js'
+import { runLong, withLongDb } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
@@ -247,7 +247,7 @@ export async function compose(
     holder,
     eventTypes,
     projections: PROJECTIONS,
-    runLong: (statement, signal) => withLongDb(databaseUrl, async (long) => void (await long.query(statement)), signal),
+    runLong: (statement, signal) => runLong(databaseUrl, statement, signal),
     onError
   })
 

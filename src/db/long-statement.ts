@@ -23,3 +23,8 @@ export async function withLongDb<T>(
     await own.close()
   }
 }
+
+/** Runs one statement so. */
+export async function runLong(databaseUrl: string, statement: string, signal: AbortSignal): Promise<void> {
+  await withLongDb(databaseUrl, (db) => db.query(statement), signal)
+}

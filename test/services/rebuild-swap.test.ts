@@ -40,7 +40,7 @@ async function rebuilder(t: Test, { database }: TestService) {
       }
     }
   }
-  const eventTypes = createEventTypeService({ db })
+  const eventTypes = createEventTypeService({ db, onPatchFailed: () => {} })
   const common = { projection: usersProjection, bucket: 0 }
   const projector = createProjector({ db, eventTypes, ...common, rebuilds: true, onParked: () => {} })
   const step = createRebuild({
@@ -58,7 +58,7 @@ async function rebuilder(t: Test, { database }: TestService) {
     begin: () => startRebuild(db, usersProjection, 0),
     /** One step; tells whether the rebuild is over. */
     async step(): Promise<boolean> {
-      await step((await claim())!, signal)
+      await step({ ...(await claim())!, until: Number.POSITIVE_INFINITY }, signal)
       return (await selectVersions(db, 'users'))!.rebuild === null
     }
   }

@@ -50,7 +50,7 @@ export async function expectedOf(database: TestDatabase): Promise<Projected> {
   )
   const db = openDb(database.url, { poolMax: 1 })
   try {
-    const eventTypes = createEventTypeService({ db })
+    const eventTypes = createEventTypeService({ db, onPatchFailed: () => {} })
     await eventTypes.refresh()
     return expected(log, eventTypes)
   } finally {

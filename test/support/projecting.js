@@ -11,7 +11,7 @@ import { createEventTypeService } from '../../dist/services/event-types.js'
 
 const { DATABASE_URL: url = '', PROJECTION_VERSION: version = usersProjection.version } = process.env
 const db = openDb(url, { poolMax: 4 })
-const eventTypes = createEventTypeService({ db })
+const eventTypes = createEventTypeService({ db, onPatchFailed: () => {} })
 await eventTypes.refresh()
 const projecting = createProjecting({
   db,
