@@ -40,15 +40,15 @@ SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
+  -- All that is let go first: one user may take what another gave away.
   DELETE FROM user_claims held USING jsonb_to_recordset(p_claims) AS c("user" uuid, field text, value text)
-  WHERE c.value IS NULL AND held."userId" = c."user" AND held.field = c.field;
+  WHERE held."userId" = c."user" AND held.field = c.field AND held.value IS DISTINCT FROM c.value;
 
   INSERT INTO user_claims ("tenantId", field, value, "userId")
   SELECT c.tenant, c.field, c.value, c."user"
   FROM jsonb_to_recordset(p_claims) AS c(tenant uuid, "user" uuid, field text, value text)
   WHERE c.value IS NOT NULL
-  ON CONFLICT ON CONSTRAINT user_claims_user_key DO UPDATE SET value = excluded.value
-  WHERE user_claims.value <> excluded.value;
+  ON CONFLICT ON CONSTRAINT user_claims_user_key DO NOTHING;
 $$;
 --> statement-breakpoint
 

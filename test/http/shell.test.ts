@@ -12,8 +12,8 @@ await append(userId, [userCreated()])
 t.test('a path that is not there', async (t) => {
   for (const url of [
     '/',
-    '/users',
-    `/users/${userId}`,
+    '/user',
+    `/users/${userId}/nothing`,
     `/users/${userId}/events/1/data`,
     '/Stats/events',
     '//',
@@ -21,8 +21,8 @@ t.test('a path that is not there', async (t) => {
   ]) {
     refused(t, await get(url), '404 ROUTE_NOT_FOUND', { instance: url })
   }
-  refused(t, await ask({ method: 'POST', url: '/users?x=1', payload: {} }), '404 ROUTE_NOT_FOUND', {
-    instance: '/users'
+  refused(t, await ask({ method: 'POST', url: '/user?x=1', payload: {} }), '404 ROUTE_NOT_FOUND', {
+    instance: '/user'
   })
 })
 
