@@ -299,6 +299,10 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_unclaimed();
 ALTER TABLE user_events DISABLE TRIGGER user_events_claims_kept;
 --> statement-breakpoint
 
+-- whole_log: every event, wherever it is.
+CREATE VIEW whole_log AS SELECT * FROM user_events;
+--> statement-breakpoint
+
 -- set_unique_claims: makes p_fields the fields that are unique in a tenant, if the database is not that already.
 --
 -- Keeps true: when a field becomes unique, user_claims has what every user who is not deleted has in it, none twice. It holds the
@@ -349,7 +353,7 @@ BEGIN
   RETURN QUERY
   WITH final AS MATERIALIZED (
     SELECT DISTINCT ON (e."aggregateId", c.field) e."tenantId", e."aggregateId" AS "userId", c.field, c.value
-    FROM user_events e
+    FROM whole_log e
     CROSS JOIN LATERAL claims_of(e."eventType", e."eventData") c
     WHERE c.field = ANY (p_fields) AND c.field <> ALL (v_claimed)
     ORDER BY e."aggregateId", c.field, e.version DESC

@@ -23,6 +23,7 @@ import { createLongBodies, type LongBodies } from './http/long-bodies.js'
 import { registerMeasure } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
+import { archiveRoutes } from './http/routes/archive.js'
 import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
@@ -37,6 +38,7 @@ import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
+import type { ArchiveService } from './services/archive.js'
 import type { DirectoryService } from './services/directory.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
@@ -52,6 +54,7 @@ import type { SubscriptionService } from './services/subscriptions.js'
 import type { VerifyService } from './services/verify.js'
 
 export type Services = {
+  archive: ArchiveService
   directory: DirectoryService
   events: EventService
   feed: FeedService
@@ -138,6 +141,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
   await app.register(verifyRoutes, { verify: services.verify })
   await app.register(projectionRoutes, { projections: services.projections })
+  await app.register(archiveRoutes, { archive: services.archive })
   await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
   await app.register(outboxRoutes, { subscriptions: services.subscriptions })
   await app.register(statsRoutes, { statistics: services.statistics })

@@ -1,10 +1,11 @@
 /**
  * The background work of an instance: counting statistics, making snapshots that are due or that new rules made useless,
- * letting old ones go, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
+ * letting old ones go, archiving old events, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
  */
 import type { Db } from './db/client.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
+import { type ArchivePolicy, createArchiver } from './services/archiver.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
@@ -38,9 +39,10 @@ export function createBackground(parts: {
   snapshots: SnapshotService
   eventTypes: EventTypeService
   snapshotMaxAgeDays: number
+  archivePolicy: ArchivePolicy
   onError: (err: unknown) => void
 }): Background {
-  const { db, metrics, buckets, holder, snapshots, eventTypes, snapshotMaxAgeDays, onError } = parts
+  const { db, metrics, buckets, holder, snapshots, eventTypes, snapshotMaxAgeDays, archivePolicy, onError } = parts
   const workers: Worker[] = []
   const followers: Loop[] = []
   const others: Loop[] = []
@@ -86,6 +88,15 @@ export function createBackground(parts: {
     return { position, worked: true, more: false }
   }
 
+  const archiveEvents = createArchiver({
+    db,
+    snapshots,
+    eventTypes,
+    buckets,
+    policy: archivePolicy,
+    onUnfoldable: onError
+  })
+
   const lookForTypes = async (): Promise<'idle'> => {
     await eventTypes.refresh()
     return 'idle'
@@ -99,6 +110,7 @@ export function createBackground(parts: {
       }
       others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
       others.push(run('snapshot-refresh', 0, FOLLOW_MS, refreshSnapshots))
+      others.push(run('archive', 0, FOLLOW_MS, archiveEvents))
       // Every instance looks for itself.
       others.push(startLoop({ once: lookForTypes, intervalMs: TYPES_MS, onError }))
     },

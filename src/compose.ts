@@ -1,5 +1,6 @@
 /** The composition root: the only place that builds things and knows them all. */
 import { randomUUID } from 'node:crypto'
+import { Cron } from 'croner'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
@@ -10,6 +11,7 @@ import { runLong, withLongDb } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
+import { followersOf } from './domain/archive.js'
 import { usersProjection } from './domain/projections/users.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
@@ -17,6 +19,7 @@ import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createProjecting } from './projecting.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
+import { createArchiveService } from './services/archive.js'
 import { ClaimsRefused, settleClaims } from './services/claims.js'
 import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
@@ -108,6 +111,7 @@ export async function compose(
     storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
     subscriptionGauges: () => subscriptions.gauges(),
     projectionGauges: () => projections.gauges(),
+    archiveGauges: () => archive.gauges(),
     onError
   })
   const queue = createAppendQueue({
@@ -203,8 +207,17 @@ export async function compose(
     onChanged: () => delivery.changed()
   })
   const projections = createProjectionService({ db, projections: PROJECTIONS, eventTypes, buckets })
+  const archivePolicy = {
+    afterDays: config.ARCHIVE_AFTER_DAYS,
+    schedule: new Cron(config.ARCHIVE_SCHEDULE, { timezone: 'UTC' }),
+    windowEvents: config.ARCHIVE_WINDOW_EVENTS,
+    eventsPerSecond: config.ARCHIVE_EVENTS_PER_SECOND,
+    followers: followersOf(PROJECTIONS)
+  }
+  const archive = createArchiveService({ db, buckets, policy: archivePolicy })
   const app = await buildApp({
     services: {
+      archive,
       directory,
       events,
       eventTypes,
@@ -237,6 +250,7 @@ export async function compose(
     snapshots,
     eventTypes,
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
+    archivePolicy,
     onError
   })
 

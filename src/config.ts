@@ -2,8 +2,9 @@
  * Settings: one schema, from which the type, the defaults, the check and the table in README come. A wrong value stops
  * the start with a sentence for each, and nothing is opened before all are right.
  */
-import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { Cron } from 'croner'
 import { LARGEST_USERS_MAX } from './store/statistics.js'
 
 const integer = (minimum: number, maximum: number, value: number, description: string) =>
@@ -11,6 +12,14 @@ const integer = (minimum: number, maximum: number, value: number, description: s
 
 const KiB = 1024
 const MiB = 1024 * KiB
+
+FormatRegistry.Set('cron', (text) => {
+  try {
+    return new Cron(text, { paused: true }).nextRun() !== null
+  } catch {
+    return false
+  }
+})
 
 export const settings = Type.Object({
   DATABASE_URL: Type.Optional(
@@ -46,6 +55,14 @@ export const settings = Type.Object({
       description: 'Redis that instances share as a second cache of states; absent: none'
     })
   ),
+  ARCHIVE_AFTER_DAYS: integer(0, 36_500, 730, 'age at which events are moved to the archive; 0: only on request'),
+  ARCHIVE_SCHEDULE: Type.String({
+    format: 'cron',
+    default: '0 3 * * *',
+    description: 'when runs of the archive begin, as a cron expression in UTC'
+  }),
+  ARCHIVE_WINDOW_EVENTS: integer(100, 10_000, 2000, 'events of the log that one step of a run looks at'),
+  ARCHIVE_EVENTS_PER_SECOND: integer(100, 1_000_000, 5000, 'events that a run moves in a second, at most'),
   CLOUDEVENTS_SOURCE: Type.String({
     pattern: "^[\\w:/?#[\\]@!$&'()*+,;=.~%-]{1,500}$",
     default: '/user-event-store',

@@ -21,6 +21,10 @@ const integers = Object.entries(settings.properties).flatMap(([name, schema]) =>
 t.test('an empty environment gives the defaults', async (t) => {
   t.strictSame(loadConfig({}), {
     DATA_DIR: './data',
+    ARCHIVE_AFTER_DAYS: 730,
+    ARCHIVE_SCHEDULE: '0 3 * * *',
+    ARCHIVE_WINDOW_EVENTS: 2000,
+    ARCHIVE_EVENTS_PER_SECOND: 5000,
     HOST: '127.0.0.1',
     PORT: 3000,
     LOG_LEVEL: 'info',

@@ -86,6 +86,7 @@ function metricRows(): string[] {
     topTenants: 1,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
+    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

@@ -7,7 +7,6 @@ import { sql } from 'drizzle-orm'
 import {
   bigint,
   check,
-  customType,
   date,
   index,
   integer,
@@ -24,54 +23,18 @@ import type { JsonObject } from '../domain/event.js'
 import type { SnapshotMetadata } from '../domain/snapshot.js'
 import type { SubscriptionDefinition } from '../domain/subscription.js'
 import type { User } from '../domain/user.js'
+import { eventColumns, instant, json } from './columns.js'
 
-/** jsonb that is parsed exactly once: the client hands it over as text in both directions. */
-const json = <T>(name: string) =>
-  customType<{ data: T; driverData: string }>({
-    dataType: () => 'jsonb',
-    toDriver: (value) => JSON.stringify(value),
-    fromDriver: (value) => JSON.parse(value) as T
-  })(name)
-
-/** What PostgreSQL writes as `2026-11-22 08:00:00.5+00`: in UTC, with no more digits of a second than needed. */
-function instantOf(text: string): string {
-  const fraction = text.slice(20, -3)
-  return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction.padEnd(3, '0')}Z`
-}
-
-/** timestamptz(3) as RFC 3339 text in UTC with milliseconds. */
-const instant = customType<{ data: string; driverData: string }>({
-  dataType: () => 'timestamp (3) with time zone',
-  fromDriver: instantOf
-})
-
-export const userEvents = pgTable(
-  'user_events',
-  {
-    bucket: smallint().notNull(),
-    position: bigint({ mode: 'number' }).notNull(),
-    id: uuid().notNull(),
-    aggregateId: uuid().notNull(),
-    version: integer().notNull(),
-    eventType: varchar({ length: 100 }).notNull(),
-    schemaVersion: smallint().notNull(),
-    eventData: json<JsonObject>('eventData').notNull(),
-    metadata: json<JsonObject>('metadata'),
-    tenantId: uuid().notNull(),
-    occurredAt: instant('occurredAt'),
-    createdAt: instant('createdAt').notNull()
-  },
-  (table) => [
-    primaryKey({ name: 'user_events_pkey', columns: [table.bucket, table.aggregateId, table.version] }),
-    unique('user_events_position_key').on(table.bucket, table.position),
-    unique('user_events_id_key').on(table.bucket, table.aggregateId, table.id),
-    index('IDX_USER_EVENTS_CREATED').using('brin', table.createdAt),
-    index('IDX_USER_EVENTS_TYPE').on(table.bucket, table.eventType, table.position),
-    check('user_events_version_check', sql`${table.version} > 0`),
-    check('user_events_position_check', sql`${table.position} > 0`),
-    check('user_events_data_check', sql`jsonb_typeof(${table.eventData}) = 'object'`)
-  ]
-)
+export const userEvents = pgTable('user_events', eventColumns(), (table) => [
+  primaryKey({ name: 'user_events_pkey', columns: [table.bucket, table.aggregateId, table.version] }),
+  unique('user_events_position_key').on(table.bucket, table.position),
+  unique('user_events_id_key').on(table.bucket, table.aggregateId, table.id),
+  index('IDX_USER_EVENTS_CREATED').using('brin', table.createdAt),
+  index('IDX_USER_EVENTS_TYPE').on(table.bucket, table.eventType, table.position),
+  check('user_events_version_check', sql`${table.version} > 0`),
+  check('user_events_position_check', sql`${table.position} > 0`),
+  check('user_events_data_check', sql`jsonb_typeof(${table.eventData}) = 'object'`)
+])
 
 export const userSnapshots = pgTable(
   'user_snapshots',

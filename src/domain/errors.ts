@@ -4,6 +4,9 @@
  */
 
 export type DomainErrorCode =
+  | 'ARCHIVE_AGE_MISSING'
+  | 'ARCHIVE_OFFLINE'
+  | 'ARCHIVE_RUNNING'
   | 'CLAIM_TAKEN'
   | 'CURSOR_INVALID'
   | 'CURSOR_MALFORMED'

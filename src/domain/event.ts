@@ -45,4 +45,6 @@ export type StoredEvent = FoldEvent & {
   position: number
   metadata: JsonObject | null
   occurredAt: string | null
+  /** it was moved to the archive */
+  archived?: true
 }

@@ -38,7 +38,8 @@ const Line = Type.Object(
     eventData: Type.Object({}),
     metadata: Type.Optional(Type.Union([Type.Object({}), Type.Null()])),
     occurredAt: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-    createdAt: Type.String()
+    createdAt: Type.String(),
+    archived: Type.Optional(Type.Unknown())
   },
   // Looked up below, which takes a fraction of what the compiled check would.
   { additionalProperties: true }

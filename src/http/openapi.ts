@@ -34,6 +34,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'snapshots', description: 'stored states that save replaying' },
         { name: 'subscriptions', description: 'deliver events to other systems' },
         { name: 'projections', description: 'how far the read models are, and their rebuild' },
+        { name: 'archive', description: 'old events, which move to partitions of their own' },
         { name: 'stats', description: 'numbers about the store' },
         { name: 'operations', description: 'health' }
       ]

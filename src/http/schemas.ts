@@ -35,7 +35,10 @@ export const Event = Type.Object(
     eventData: openObject('data of the type'),
     metadata: nullable(openObject('as the client sent it')),
     occurredAt: nullable(instant('when the client says it happened')),
-    createdAt: instant('when it was recorded; never decreases within a user')
+    createdAt: instant('when it was recorded; never decreases within a user'),
+    archived: Type.Optional(
+      Type.Literal(true, { description: 'it was moved to the archive; shown with `includeSource=true`' })
+    )
   },
   { $id: 'Event' }
 )
@@ -152,6 +155,12 @@ export const eventTypeFilter = {
       description: 'only these types; repeat it for several'
     })
   )
+}
+
+/** How events are shown: a part of the queries that read them. */
+export const shownAs = {
+  upcast: Type.Boolean({ default: true, description: 'false shows the data as it was stored' }),
+  includeSource: Type.Boolean({ default: false, description: 'true marks events of the archive with `archived: true`' })
 }
 
 /** Of a route without a query: what it does not know it refuses, so that nobody believes it was heeded. */

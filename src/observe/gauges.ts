@@ -28,6 +28,14 @@ export type SubscriptionGauges = {
 /** Where a projection stands. */
 export type ProjectionGauges = { projection: string; lagEvents: number; parkedUsers: number }
 
+/** What is where: events and bytes, the newest run that ended, and how long it took. */
+export type ArchiveGauges = {
+  events: Record<'hot' | 'cold' | 'offline', number>
+  bytes: Record<'hot' | 'cold', number>
+  /** null before the first */
+  lastRun: { finishedAtSeconds: number; seconds: number; events: number; failed: boolean } | null
+}
+
 export type GaugeOptions = {
   register: Registry
   /** How many users are shown by id; the rest is `_other`. */
@@ -38,6 +46,8 @@ export type GaugeOptions = {
   subscriptionGauges: () => Promise<SubscriptionGauges[]>
   /** Where all projections stand; called like `storeGauges`. */
   projectionGauges: () => Promise<ProjectionGauges[]>
+  /** What is archived; called like `storeGauges`. */
+  archiveGauges: () => Promise<ArchiveGauges>
   /** How long a scrape waits for either before it shows the last values instead. */
   storeGaugesTimeoutMs?: number
   /** Told when one of them fails or is late; must not throw. */
@@ -49,6 +59,7 @@ export function declareGauges(options: GaugeOptions): void {
   declareStoreGauges(options)
   declareSubscriptionGauges(options)
   declareProjectionGauges(options)
+  declareArchiveGauges(options)
 }
 
 function declareStoreGauges(options: GaugeOptions): void {
@@ -135,6 +146,31 @@ function declareProjectionGauges(options: GaugeOptions): void {
       lag.set({ projection }, lagEvents)
       parked.set({ projection }, parkedUsers)
     }
+  }
+}
+
+function declareArchiveGauges(options: GaugeOptions): void {
+  const { register, archiveGauges } = options
+  const refresh = createRefresh(async () => show(await archiveGauges()), options)
+  const gauge = (name: string, help: string, labelNames: string[] = []) =>
+    new Gauge({ name, help, labelNames, registers: [register], collect: refresh })
+  const stored = gauge('event_archive_events', 'Events by where they are: hot, cold (the archive), offline.', ['tier'])
+  const bytes = gauge('event_archive_bytes', 'What hot and cold events take with their indexes, in bytes.', ['tier'])
+  const finished = gauge('event_archive_last_run_timestamp_seconds', 'When the newest run of the archive ended.')
+  const duration = gauge('event_archive_last_run_duration_seconds', 'How long that run took, in seconds.')
+  const moved = gauge('event_archive_last_run_events', 'Events that it moved.')
+  const failed = gauge('event_archive_last_run_failed', 'Whether it failed: 1 or 0.')
+  // Before the first run there is nothing to say.
+  for (const each of [finished, duration, moved, failed]) each.remove()
+
+  function show({ events, bytes: sizes, lastRun }: ArchiveGauges): void {
+    for (const [tier, count] of Object.entries(events)) stored.set({ tier }, count)
+    for (const [tier, size] of Object.entries(sizes)) bytes.set({ tier }, size)
+    if (!lastRun) return
+    finished.set(lastRun.finishedAtSeconds)
+    duration.set(lastRun.seconds)
+    moved.set(lastRun.events)
+    failed.set(lastRun.failed ? 1 : 0)
   }
 }
 

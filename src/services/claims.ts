@@ -4,6 +4,7 @@
  */
 import type { Db } from '../db/client.js'
 import { type ClaimField, claimsWritten } from '../domain/claims.js'
+import { selectPartitions } from '../store/archive.js'
 import { type Claiming, type Clash, selectUniqueClaims, setUniqueClaims } from '../store/claims.js'
 import { selectEventTypes } from '../store/event-types.js'
 
@@ -40,6 +41,11 @@ async function change(
   withLongDb: <T>(work: (db: Db) => Promise<T>) => Promise<T>
 ): Promise<'done' | 'types'> {
   const revision = await examineTypes(db, fields ?? [])
+  const offline = fields && (await selectPartitions(db)).find(({ offlineAt }) => offlineAt !== null)
+  if (offline)
+    throw new ClaimsRefused(
+      `UNIQUE_CLAIMS cannot be switched on while ${offline.name} is offline: its events may have given names. Restore it first (user-events archive restore --partition ${offline.name}).`
+    )
   const result = await withLongDb((long) => setUniqueClaims(long, fields, revision))
   switch (result.outcome) {
     case 'same':

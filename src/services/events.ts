@@ -151,8 +151,12 @@ export function createEventService(parts: {
     },
 
     /** One event. Throws USER_NOT_FOUND, or VERSION_NOT_FOUND when the user has not come that far. */
-    async readOne(key: StreamKey, version: number, upcast: boolean): Promise<StoredEvent> {
-      const event = await selectEvent(db, bucketOf(key.userId, buckets), key, version)
+    async readOne(
+      key: StreamKey,
+      version: number,
+      { upcast, includeSource }: { upcast: boolean; includeSource: boolean }
+    ): Promise<StoredEvent> {
+      const event = await selectEvent(db, bucketOf(key.userId, buckets), key, version, includeSource)
       if (!event) throw versionNotFound(version, await headVersion(key))
       return (await eventTypes.shown(key.tenantId, [event], upcast))[0]!
     }

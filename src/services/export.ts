@@ -6,7 +6,9 @@ import { type LogFilter, selectHeads } from '../store/log.js'
 import type { EventTypeService } from './event-types.js'
 import { readLog, STREAM_PAGE } from './log-reader.js'
 
-export type ExportSelection = Pick<LogFilter, 'eventTypes' | 'userId' | 'from' | 'to'> & { upcast: boolean }
+export type ExportSelection = Pick<LogFilter, 'eventTypes' | 'userId' | 'from' | 'to' | 'includeSource'> & {
+  upcast: boolean
+}
 
 export type ExportService = ReturnType<typeof createExportService>
 

@@ -8,6 +8,7 @@
  * or owed, and nothing of a user is sent here while an earlier event is owed (retrier.ts sends that).
  */
 import type { Db } from '../db/client.js'
+import { DomainError } from '../domain/errors.js'
 import type { StoredEvent } from '../domain/event.js'
 import { type Passed, recordRelay, selectBlockedUsers } from '../store/outbox.js'
 import { type Progress, relayWorker, selectProgress } from '../store/subscriptions.js'
@@ -54,7 +55,11 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
 
   async function relay({ bucket, position, head }: Progress, step: Step): Promise<'more' | 'done' | 'stuck'> {
     const walk = { bucket, direction: 'forward', limit: definition.batchSize, from: position, to: head } as const
-    const page = await readLog(db, walk, filter)
+    const page = await readLog(db, walk, filter).catch(onlyOffline)
+    if (page instanceof DomainError) {
+      await sender.report(step, 'failing', page.message)
+      return 'stuck'
+    }
     const { sent, cut, answered } = await sender.send(await freeOf(bucket, page.events), step)
     if (await isTrouble(sent, answered, step)) return 'stuck'
     const reached = cut ? lastTried(sent) : page.position
@@ -103,6 +108,12 @@ export function createRelay({ db, sender }: { db: Db; sender: Sender }): WorkerS
     }
     return result
   }
+}
+
+/** Of what cannot be read now, events that are offline are the operator's to bring back. */
+function onlyOffline(err: unknown): DomainError {
+  if (err instanceof DomainError && err.code === 'ARCHIVE_OFFLINE') return err
+  throw err
 }
 
 /** Position of the last event that was sent; null when none was. What stands before it and was not sent is owed. */

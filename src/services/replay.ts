@@ -14,6 +14,7 @@ import type { Metrics } from '../observe/metrics.js'
 import {
   type FoldStart,
   type FoldTarget,
+  NO_END,
   SLICE_EVENTS,
   selectFoldStart,
   selectSlice,
@@ -105,7 +106,8 @@ export function createReplayService(parts: {
     let asked = (snapshot?.version ?? 0) + SLICE_EVENTS
     for (let slice = ahead.shift(); slice; slice = ahead.shift()) {
       for (; asked < targetVersion && ahead.length < SLICES_AHEAD; asked += SLICE_EVENTS) {
-        const next = selectSlice(db, bucket, key, asked, targetVersion)
+        const upTo = Math.min(asked + SLICE_EVENTS, targetVersion)
+        const next = selectSlice(db, bucket, key, { after: asked, upTo })
         // Whoever stops before the end leaves it unread.
         next.catch(() => {})
         ahead.push(next)
@@ -130,6 +132,8 @@ export function createReplayService(parts: {
     const startedAt = performance.now()
     const events = await tails.after(key, known.version - 1)
     const [last, ...tail] = events
+    // What it was folded from is in the archive: a snapshot is nearer.
+    if (last && last.version > known.version) return null
     if (last?.version !== known.version || last.createdAt !== known.asOf) {
       cache.distrust(key)
       return null
@@ -141,11 +145,14 @@ export function createReplayService(parts: {
   /** `known` with its tail folded onto it; where there may be `more` than a batch of tails holds, the rest is read by slices. */
   async function foldOn({ key, catalog }: Reading, known: KnownState, tail: readonly FoldEvent[], more: boolean) {
     if (tail.length === 0) return known
-    let reached: Replay = fold(catalog, key, known, tail)
-    while (more) {
-      const events = await selectSlice(db, bucketOf(key.userId, buckets), key, reached.version, NO_END)
+    // What comes between was archived since.
+    const hasGap = tail[0]!.version > known.version + 1
+    let reached: Replay = hasGap ? known : fold(catalog, key, known, tail)
+    let goesOn = hasGap || more
+    while (goesOn) {
+      const events = await selectSlice(db, bucketOf(key.userId, buckets), key, { after: reached.version, upTo: NO_END })
       reached = fold(catalog, key, reached, events)
-      more = events.length > 0
+      goesOn = events.length > 0
     }
     return { ...reached, state: reached.state! }
   }
@@ -220,9 +227,6 @@ async function sent(): Promise<void> {
   await setImmediate()
   await setImmediate()
 }
-
-/** Above every version. */
-const NO_END = 2_147_483_647
 
 function fromCache(
   { userId, fingerprint }: StateKey,

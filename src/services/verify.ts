@@ -40,7 +40,7 @@ export function createVerifyService(parts: {
     let reached: Replay = nothingFolded
     for (const version of versions) {
       while (reached.version < version) {
-        const events = await selectSlice(db, bucket, key, reached.version, version)
+        const events = await selectSlice(db, bucket, key, { after: reached.version, upTo: version })
         if (events.length === 0)
           throw new Error(`Events of user ${key.userId} after version ${reached.version} are missing.`)
         reached = fold(catalog, key, reached, events)

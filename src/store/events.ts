@@ -1,8 +1,9 @@
 /** Reads of stored events, one statement each. */
-import { and, asc, desc, eq, gt, gte, inArray, lt, lte, type SQL } from 'drizzle-orm'
+import { and, desc, eq, gt, gte, inArray, lt, lte, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { userEvents } from '../db/tables.js'
 import type { StoredEvent, StreamKey } from '../domain/event.js'
+import { type EventColumns, type EventQuery, selectFirstKept, selectKept, withArchived } from './tiers.js'
 
 export type EventFilter = {
   fromVersion?: number | undefined
@@ -13,6 +14,8 @@ export type EventFilter = {
   /** createdAt, exclusive */
   to?: string | undefined
   eventTypes?: string[] | undefined
+  /** whether events of the archive say that they are */
+  includeSource?: boolean | undefined
 }
 
 export type EventPage = {
@@ -22,33 +25,18 @@ export type EventPage = {
   limit: number
 }
 
-/** What every read of whole events selects. */
-export const shownColumns = {
-  id: userEvents.id,
-  aggregateId: userEvents.aggregateId,
-  tenantId: userEvents.tenantId,
-  position: userEvents.position,
-  version: userEvents.version,
-  eventType: userEvents.eventType,
-  schemaVersion: userEvents.schemaVersion,
-  eventData: userEvents.eventData,
-  metadata: userEvents.metadata,
-  occurredAt: userEvents.occurredAt,
-  createdAt: userEvents.createdAt
-}
-
 /** Version of the user's newest event; 0 if the tenant has no such user. */
 export async function selectHeadVersion(db: Db, bucket: number, key: StreamKey): Promise<number> {
   const [head] = await db.orm
     .select({ version: userEvents.version })
     .from(userEvents)
-    .where(ofUser(bucket, key))
+    .where(ofUser(userEvents, bucket, key))
     .orderBy(desc(userEvents.version))
     .limit(1)
   return head?.version ?? 0
 }
 
-/** Events of one user that pass the filter, in the order of the page's direction, at most `page.limit`. */
+/** Events of one user that pass the filter, in the order of the page's direction, at most `page.limit`. Throws ARCHIVE_OFFLINE. */
 export async function selectEvents(
   db: Db,
   bucket: number,
@@ -56,43 +44,51 @@ export async function selectEvents(
   filter: EventFilter,
   page: EventPage
 ): Promise<StoredEvent[]> {
-  const forward = page.direction === 'forward'
-  const conditions: (SQL | undefined)[] = [
-    ofUser(bucket, key),
-    filter.fromVersion === undefined ? undefined : gte(userEvents.version, filter.fromVersion),
-    filter.toVersion === undefined ? undefined : lte(userEvents.version, filter.toVersion),
-    filter.from === undefined ? undefined : gte(userEvents.createdAt, filter.from),
-    filter.to === undefined ? undefined : lt(userEvents.createdAt, filter.to),
-    filter.eventTypes === undefined ? undefined : inArray(userEvents.eventType, filter.eventTypes),
-    page.after === undefined
-      ? undefined
-      : forward
-        ? gt(userEvents.version, page.after)
-        : lt(userEvents.version, page.after)
-  ]
-  return await db.orm
-    .select(shownColumns)
-    .from(userEvents)
-    .where(and(...conditions))
-    .orderBy(forward ? asc(userEvents.version) : desc(userEvents.version))
-    .limit(page.limit)
+  const { direction, after, limit } = page
+  const forward = direction === 'forward'
+  const query: EventQuery = {
+    order: 'version',
+    direction,
+    limit,
+    includeSource: filter.includeSource,
+    where: (event) => [
+      ofUser(event, bucket, key),
+      filter.fromVersion === undefined ? undefined : gte(event.version, filter.fromVersion),
+      filter.toVersion === undefined ? undefined : lte(event.version, filter.toVersion),
+      filter.from === undefined ? undefined : gte(event.createdAt, filter.from),
+      filter.to === undefined ? undefined : lt(event.createdAt, filter.to),
+      filter.eventTypes === undefined ? undefined : inArray(event.eventType, filter.eventTypes),
+      after === undefined ? undefined : forward ? gt(event.version, after) : lt(event.version, after)
+    ]
+  }
+  const kept = await selectKept(db, query)
+  const lowest = Math.max((forward && after !== undefined ? after : 0) + 1, filter.fromVersion ?? 1)
+  if (forward ? kept[0]?.version === lowest : kept.length === limit) return kept
+  const first = await selectFirstKept(db, bucket, key.userId)
+  if (first === null || first <= lowest) return kept
+  return await withArchived(db, query, kept)
 }
 
-/** The event at one version of a user, or undefined. */
+/** The event at one version of a user, or undefined. Throws ARCHIVE_OFFLINE. */
 export async function selectEvent(
   db: Db,
   bucket: number,
   key: StreamKey,
-  version: number
+  version: number,
+  includeSource = false
 ): Promise<StoredEvent | undefined> {
-  const [event] = await db.orm
-    .select(shownColumns)
-    .from(userEvents)
-    .where(and(ofUser(bucket, key), gte(userEvents.version, version)))
-    .orderBy(asc(userEvents.version))
-    .limit(1)
-  return event?.version === version ? event : undefined
+  const query: EventQuery = {
+    order: 'version',
+    direction: 'forward',
+    limit: 1,
+    includeSource,
+    where: (event) => [ofUser(event, bucket, key), gte(event.version, version)]
+  }
+  const [kept] = await selectKept(db, query)
+  if (!kept || kept.version === version) return kept
+  const where = (event: EventColumns) => [ofUser(event, bucket, key), eq(event.version, version)]
+  return (await withArchived(db, { ...query, where }, []))[0]
 }
 
-const ofUser = (bucket: number, { tenantId, userId }: StreamKey): SQL | undefined =>
-  and(eq(userEvents.bucket, bucket), eq(userEvents.aggregateId, userId), eq(userEvents.tenantId, tenantId))
+const ofUser = (event: EventColumns, bucket: number, { tenantId, userId }: StreamKey): SQL | undefined =>
+  and(eq(event.bucket, bucket), eq(event.aggregateId, userId), eq(event.tenantId, tenantId))

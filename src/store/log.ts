@@ -1,10 +1,10 @@
 /** Reads of the log by position, for those who follow it (DESIGN D7). */
-import { and, asc, desc, eq, gt, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
 import type { Db } from '../db/client.js'
 import { userEvents } from '../db/tables.js'
 import type { StoredEvent } from '../domain/event.js'
-import { shownColumns } from './events.js'
+import { type EventColumns, type EventQuery, selectKept, shownColumns, withArchived } from './tiers.js'
 
 export type LogFilter = {
   /** whose events; absent: every tenant's */
@@ -15,6 +15,8 @@ export type LogFilter = {
   from?: string | undefined
   /** createdAt, exclusive */
   to?: string | undefined
+  /** whether events of the archive say that they are */
+  includeSource?: boolean | undefined
 }
 
 export type LogSpan = {
@@ -41,37 +43,63 @@ export async function selectHeads(db: Db, buckets: number): Promise<number[]> {
 /**
  * Events of a span of one bucket that pass the filter, by position in the span's direction, at most `limit`.
  * One type is read from the index of types; one user costs what is read of the user's stream, however long span and stream
- * are; all else costs what the span is long.
+ * are; all else costs what the span is long. Throws ARCHIVE_OFFLINE.
  */
 export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): Promise<StoredEvent[]> {
-  const conditions: (SQL | undefined)[] = [
-    eq(userEvents.bucket, span.bucket),
+  const { direction, limit } = span
+  const where = (event: EventColumns): (SQL | undefined)[] => [
+    eq(event.bucket, span.bucket),
     ...(filter.userId === undefined
-      ? [gt(userEvents.position, span.after), lte(userEvents.position, span.upTo)]
-      : ofUser(span, filter.userId)),
-    filter.tenantId === undefined ? undefined : eq(userEvents.tenantId, filter.tenantId),
-    filter.eventTypes === undefined ? undefined : inArray(userEvents.eventType, [...filter.eventTypes]),
-    filter.from === undefined ? undefined : gte(userEvents.createdAt, filter.from),
-    filter.to === undefined ? undefined : lt(userEvents.createdAt, filter.to)
+      ? [gt(event.position, span.after), lte(event.position, span.upTo)]
+      : ofUser(event, span, filter.userId)),
+    filter.tenantId === undefined ? undefined : eq(event.tenantId, filter.tenantId),
+    filter.eventTypes === undefined ? undefined : inArray(event.eventType, [...filter.eventTypes]),
+    filter.from === undefined ? undefined : gte(event.createdAt, filter.from),
+    filter.to === undefined ? undefined : lt(event.createdAt, filter.to)
   ]
-  const order = filter.userId === undefined ? userEvents.position : userEvents.version
-  return await db.orm
-    .select(shownColumns)
-    .from(userEvents)
-    .where(and(...conditions))
-    .orderBy(span.direction === 'forward' ? asc(order) : desc(order))
-    .limit(span.limit)
+  const query: EventQuery = {
+    where,
+    order: filter.userId === undefined ? 'position' : 'version',
+    direction,
+    limit,
+    includeSource: filter.includeSource
+  }
+  const kept = await selectKept(db, query)
+  // What lies beyond the last event of a full page is of no use.
+  const last = kept.length === limit ? kept.at(-1)!.position : null
+  const wanted = last === null ? span : { ...span, ...(direction === 'forward' ? { upTo: last } : { after: last }) }
+  const months = await selectArchivedMonths(db, wanted, filter.userId)
+  if (!months) return kept
+  // Of the partitions only those of these months are looked at.
+  const inMonths = (event: EventColumns) => [
+    ...where(event),
+    gte(event.createdAt, months.from),
+    lt(event.createdAt, months.to)
+  ]
+  return await withArchived(db, { ...query, where: inMonths }, kept)
+}
+
+/** When the archived events of a span, or of a user in it, were recorded; null if there are none. */
+async function selectArchivedMonths(
+  db: Db,
+  { bucket, after, upTo }: LogSpan,
+  userId: string | undefined
+): Promise<{ from: string; to: string } | null> {
+  const [row] = await db.query<{ from: string | null; to: string }>(
+    `SELECT min(p."from")::text AS "from", max(p."to")::text AS "to" FROM archive_partitions p
+     WHERE p.bucket = $1::smallint AND p."firstPosition" <= $3::bigint AND p."lastPosition" > $2::bigint
+       AND ($4::uuid IS NULL OR first_kept_version($1::smallint, $4::uuid) > 1 + user_version_at_position($1::smallint, $4::uuid, $2::bigint))`,
+    [bucket, after, upTo, userId ?? null],
+    { repeatable: true }
+  )
+  return row!.from === null ? null : { from: row!.from, to: row!.to }
 }
 
 /** A span of one user's stream, in the versions that its key has: positions of a user go up with them. */
-function ofUser({ bucket, after, upTo }: LogSpan, userId: string): SQL[] {
+function ofUser(event: EventColumns, { bucket, after, upTo }: LogSpan, userId: string): SQL[] {
   const versionAt = (position: number) =>
     sql`user_version_at_position(${bucket}::smallint, ${userId}::uuid, ${position}::bigint)`
-  return [
-    eq(userEvents.aggregateId, userId),
-    gt(userEvents.version, versionAt(after)),
-    lte(userEvents.version, versionAt(upTo))
-  ]
+  return [eq(event.aggregateId, userId), gt(event.version, versionAt(after)), lte(event.version, versionAt(upTo))]
 }
 
 /** What stands in one bucket at a position that is asked for, and at its end; null where nothing does. */
@@ -80,11 +108,10 @@ export type LogPlace = { head: number; headId: string | null; idAt: string | nul
 /** For every bucket, by number, its newest event and the one at the position that `positions` has for it. */
 export async function selectPlaces(db: Db, positions: readonly number[]): Promise<LogPlace[]> {
   const rows = await db.query<{ head: string | null; headId: string | null; idAt: string | null }>(
-    `SELECT head.position AS head, head.id AS "headId", at.id AS "idAt"
+    `SELECT head.position AS head, head.id AS "headId", id_at((b.number - 1)::smallint, b.position) AS "idAt"
      FROM unnest($1::text::bigint[]) WITH ORDINALITY AS b(position, number)
      LEFT JOIN LATERAL (SELECT e.position, e.id FROM user_events e WHERE e.bucket = (b.number - 1)::smallint
                         ORDER BY e.position DESC LIMIT 1) AS head ON true
-     LEFT JOIN user_events AS at ON at.bucket = (b.number - 1)::smallint AND at.position = b.position
      ORDER BY b.number`,
     [`{${positions}}`],
     { repeatable: true }
@@ -103,22 +130,17 @@ export async function selectLogTail(db: Db, positions: readonly number[], limit:
   const number = sql`(b.number - 1)::smallint`
   const at = alias(userEvents, 'at')
   const tail = db.orm
-    .select(shownColumns)
+    .select(shownColumns(userEvents))
     .from(userEvents)
     .where(and(sql`${userEvents.bucket} = ${number}`, sql`${userEvents.position} > b.position`))
     .orderBy(asc(userEvents.position))
     .limit(limit)
     .as('tail')
-  const { id, aggregateId, tenantId, position, version, eventType, schemaVersion, eventData, metadata } = tail
-  const { occurredAt, createdAt } = tail
   return await db.orm
     .select({
       bucket: sql<number>`${number}`.mapWith(Number),
       idAt: at.id,
-      event: {
-        ...{ id, aggregateId, tenantId, position, version, eventType, schemaVersion, eventData, metadata },
-        ...{ occurredAt, createdAt }
-      }
+      event: shownColumns(tail)
     })
     .from(sql`unnest(${`{${positions}}`}::text::bigint[]) WITH ORDINALITY AS b(position, number)`)
     .leftJoin(at, sql`${at.bucket} = ${number} AND ${at.position} = b.position`)

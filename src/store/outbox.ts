@@ -1,9 +1,9 @@
 /** What subscriptions owe: events that they passed without delivering them (0004_delivery.sql says what is kept true). */
 import { and, asc, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
-import { eventOutbox, userEvents } from '../db/tables.js'
+import { eventOutbox } from '../db/tables.js'
 import type { StoredEvent } from '../domain/event.js'
-import { shownColumns } from './events.js'
+import { type EventQuery, selectKept, withArchived } from './tiers.js'
 
 export type OwedStatus = 'pending' | 'dead' | 'discarded'
 
@@ -111,13 +111,16 @@ export async function selectDue(
   return rows.map(({ position, attempts }) => ({ position: Number(position), attempts }))
 }
 
-/** Events at positions of a bucket, by position. */
+/** Events at positions of a bucket, by position. Throws ARCHIVE_OFFLINE. */
 export async function selectEventsAt(db: Db, bucket: number, positions: readonly number[]): Promise<StoredEvent[]> {
-  return await db.orm
-    .select(shownColumns)
-    .from(userEvents)
-    .where(and(eq(userEvents.bucket, bucket), inArray(userEvents.position, [...positions])))
-    .orderBy(asc(userEvents.position))
+  const query: EventQuery = {
+    where: (event) => [eq(event.bucket, bucket), inArray(event.position, [...positions])],
+    order: 'position',
+    direction: 'forward',
+    limit: positions.length
+  }
+  const kept = await selectKept(db, query)
+  return kept.length === positions.length ? kept : withArchived(db, query, kept)
 }
 
 export type OwedFilter = { status: OwedStatus; userId?: string | undefined; version?: number | undefined }

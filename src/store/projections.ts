@@ -4,6 +4,7 @@ import type { Db } from '../db/client.js'
 import { projectionParked } from '../db/tables.js'
 import type { JsonObject } from '../domain/event.js'
 import { nameOfRow, type ProjectedEvent, type Projection, type Row, type TableRow } from '../domain/projection.js'
+import { archiveOffline } from './tiers.js'
 
 /** Names the worker that keeps the tables of a projection that serve, or those that a rebuild fills. */
 export const projectionWorker = (name: string, rebuilds: boolean): string =>
@@ -36,40 +37,80 @@ const eventOf = (row: EventRow): ProjectedEvent => ({
   eventData: JSON.parse(row.eventData) as JsonObject
 })
 
-/** The next `limit` events of a bucket after a position. Throws if one is missing: positions have no gaps. */
+async function selectOf(
+  db: Db,
+  table: 'user_events' | 'user_events_archive',
+  where: string,
+  params: readonly (string | number)[]
+): Promise<ProjectedEvent[]> {
+  const text = `SELECT ${COLUMNS} FROM ${table} e WHERE e.bucket = $1::smallint AND ${where}`
+  return (await db.query<EventRow>(text, params, { repeatable: true })).map(eventOf)
+}
+
+/** Throws ARCHIVE_OFFLINE if an event of these is in a partition that is offline. */
+async function assertOnline(db: Db, where: string, params: readonly (string | number)[]): Promise<void> {
+  const [offline] = await db.query<{ partition: string }>(
+    `SELECT e.partition FROM user_events_offline e WHERE e.bucket = $1::smallint AND ${where} LIMIT 1`,
+    params,
+    { repeatable: true }
+  )
+  if (offline) throw archiveOffline(offline.partition)
+}
+
+/**
+ * The next `limit` events of a bucket after a position; fewer only at the end of the log. Throws if one is missing, as positions have
+ * no gaps: ARCHIVE_OFFLINE if it is offline.
+ */
 export async function selectNextEvents(
   db: Db,
   bucket: number,
   after: number,
   limit: number
 ): Promise<ProjectedEvent[]> {
-  const rows = await db.query<EventRow>(
-    `SELECT ${COLUMNS} FROM user_events e
-     WHERE e.bucket = $1::smallint AND e.position > $2::bigint AND e.position <= $3::bigint ORDER BY e.position`,
-    [bucket, after, after + limit],
-    { repeatable: true }
+  const kept = await selectOf(db, 'user_events', 'e.position > $2::bigint ORDER BY e.position LIMIT $3::integer', [
+    bucket,
+    after,
+    limit
+  ])
+  const last = kept.at(-1)?.position ?? after
+  if (last === after + kept.length) return kept
+  const archived = await selectOf(
+    db,
+    'user_events_archive',
+    `e.position > $2::bigint AND e.position <= $3::bigint
+     AND e."createdAt" >= (SELECT min(p."from") FROM archive_partitions p WHERE p.bucket = $1::smallint AND p."lastPosition" > $2::bigint)
+     ORDER BY e.position`,
+    [bucket, after, Math.min(after + limit, last)]
   )
-  const last = rows.at(-1)
-  if (last && Number(last.position) !== after + rows.length)
-    throw new Error(`The log has a hole: ${rows.length} events stand between ${after} and ${last.position}.`)
-  return rows.map(eventOf)
+  const byPosition = new Map([...kept, ...archived].map((event) => [event.position, event]))
+  const events = [...byPosition.values()].sort((a, b) => a.position - b.position).slice(0, limit)
+  if (events.at(-1)!.position === after + events.length) return events
+  await assertOnline(db, 'e.position > $2::bigint AND e.position <= $3::bigint', [bucket, after, after + limit])
+  throw new Error(`The log has a hole after position ${after} of bucket ${bucket}.`)
 }
 
-/** A user's events from a version on, up to a position, at most `limit`. */
+/** A user's events from a version on, up to a position, at most `limit`. Throws ARCHIVE_OFFLINE. */
 export async function selectUserEvents(
   db: Db,
   bucket: number,
   { user, version, upTo }: { user: string; version: number; upTo: number },
   limit: number
 ): Promise<ProjectedEvent[]> {
-  const rows = await db.query<EventRow>(
-    `SELECT ${COLUMNS} FROM user_events e
-     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= $3::integer AND e.position <= $4::bigint
-     ORDER BY e.version LIMIT $5::integer`,
-    [bucket, user, version, upTo, limit],
-    { repeatable: true }
+  const where = 'e."aggregateId" = $2::uuid AND e.version >= $3::integer AND e.position <= $4::bigint'
+  const span = [bucket, user, version, upTo]
+  const kept = await selectOf(db, 'user_events', `${where} ORDER BY e.version LIMIT $5::integer`, [...span, limit])
+  if (kept[0]?.version === version) return kept
+  const archived = await selectOf(
+    db,
+    'user_events_archive',
+    `${where} AND e.version < $6::integer ORDER BY e.version LIMIT $5::integer`,
+    [...span, limit, kept[0]?.version ?? 2_147_483_647]
   )
-  return rows.map(eventOf)
+  const events = [...archived, ...kept].slice(0, limit)
+  if (events[0]?.version !== version) await assertOnline(db, where, span)
+  if (events.some((event, i) => event.version !== version + i))
+    throw new Error(`The log has a hole: events of user ${user} after version ${version} are missing.`)
+  return events
 }
 
 /** Those of `keys` that are there, by `nameOfRow`. */

@@ -6,9 +6,13 @@ import type { Db } from '../db/client.js'
 import type { FoldEvent, JsonObject, StreamKey } from '../domain/event.js'
 import { instantOf } from '../domain/formats.js'
 import { isStateOf, type User } from '../domain/user.js'
+import { archiveOffline } from './tiers.js'
 
 /** Events in one slice: bounds what a replay holds in memory at once. */
 export const SLICE_EVENTS = 1000
+
+/** Above every version: the end of a span that goes on to the newest event. */
+export const NO_END = 2_147_483_647
 
 export type FoldTarget = {
   /** newest version to fold; the newest there is when neither this nor `at` is given */
@@ -36,12 +40,14 @@ export type FoldStart = {
  * One slice as one row: for each kind of value a text of all its events. Versions need not be told one by one, since a
  * user's have no gaps, and anything joined in the database copies all that came before it.
  */
-const SLICE = `SELECT min(e.version) AS first, max(e.version) AS last, string_agg(e."eventType", ',') AS "eventTypes",
+const sliceOf = (
+  table: 'user_events' | 'user_events_archive'
+): string => `SELECT min(e.version) AS first, max(e.version) AS last, string_agg(e."eventType", ',') AS "eventTypes",
     string_agg(e."schemaVersion"::text, ',') AS "schemaVersions", string_agg(e."createdAtMs"::text, ',') AS "createdAtMs",
     string_agg(e."eventData"::text, ',') AS "eventData"
   FROM (
     SELECT e.version, e."eventType", e."schemaVersion", (date_part('epoch', e."createdAt") * 1000)::bigint AS "createdAtMs", e."eventData"
-    FROM user_events e`
+    FROM ${table} e`
 
 const LOAD = `
   WITH head AS (
@@ -62,12 +68,14 @@ const LOAD = `
     EXISTS (SELECT FROM user_snapshots s
       WHERE s.bucket = $1::smallint AND s."aggregateId" = $2::uuid AND s.fingerprint <> $6::text
         AND s.version > coalesce(snapshot.version, 0) AND s.version <= target.version) AS stale, snapshot.version AS "snapshotVersion", snapshot.state::text AS state,
-    (SELECT (extract(epoch FROM e."createdAt") * 1000)::bigint FROM user_events e
+    (SELECT (extract(epoch FROM CASE WHEN e.version = snapshot.version THEN e."createdAt" ELSE
+        (SELECT a."createdAt" FROM stored_at_version($1::smallint, $2::uuid, snapshot.version, NULL, NULL, NULL) a) END) * 1000)::bigint
+     FROM user_events e
      WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= snapshot.version
      ORDER BY e.version LIMIT 1) AS "snapshotAsOf",
     slice.*
   FROM target LEFT JOIN snapshot ON true
-  CROSS JOIN LATERAL (${SLICE}
+  CROSS JOIN LATERAL (${sliceOf('user_events')}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid
       AND e.version > coalesce(snapshot.version, 0) AND e.version <= target.version
     ORDER BY e.version LIMIT $7::integer) e) slice`
@@ -101,31 +109,78 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
   if (!row) return { headVersion: 0, targetVersion: 0, snapshot: null, ignored: null, events: [] }
   const stored: unknown = row.state === null ? null : JSON.parse(row.state)
   const state = isStateOf(key, stored) ? stored : null
+  const from = row.snapshotVersion ?? 0
   return {
     headVersion: row.head,
     targetVersion: row.target,
     snapshot: state && { version: row.snapshotVersion!, state, asOf: instantOf(Number(row.snapshotAsOf)) },
     ignored: row.state !== null && state === null ? 'broken' : row.stale ? 'stale' : null,
-    events: parseSlice(key, row)
+    events: await complete(db, bucket, key, { after: from, upTo: row.target }, parseSlice(key, row))
   }
 }
 
-/** Events with `after` < version <= `upTo`, in order, at most SLICE_EVENTS of them. */
-export async function selectSlice(
+/** Versions of a user's stream: after the one, up to the other. */
+export type VersionSpan = { after: number; upTo: number }
+
+/** The first events of a span, in order, at most SLICE_EVENTS of them. Throws ARCHIVE_OFFLINE. */
+export async function selectSlice(db: Db, bucket: number, key: StreamKey, span: VersionSpan): Promise<FoldEvent[]> {
+  return await complete(
+    db,
+    bucket,
+    key,
+    span,
+    parseSlice(key, await selectSliceRow(db, 'user_events', bucket, key, span))
+  )
+}
+
+/**
+ * `kept`, the first events of a span that are in user_events, with those that are missing before them: they are in the archive (see
+ * tiers.ts). Of a span without an end nothing is missing where there is nothing.
+ */
+async function complete(
   db: Db,
   bucket: number,
   key: StreamKey,
-  after: number,
-  upTo: number
+  { after, upTo }: VersionSpan,
+  kept: FoldEvent[]
 ): Promise<FoldEvent[]> {
+  const missing = { after, upTo: kept.length > 0 ? kept[0]!.version - 1 : upTo }
+  if (missing.upTo <= after || (kept.length === 0 && upTo === NO_END)) return kept
+  const expected = Math.min(SLICE_EVENTS, missing.upTo - after)
+  const row = await selectSliceRow(db, 'user_events_archive', bucket, key, missing)
+  if (row.first !== after + 1 || row.last !== after + expected)
+    await assertOnline(db, bucket, key, after, after + expected)
+  const archived = parseSlice(key, row)
+  return after + expected === missing.upTo ? [...archived, ...kept].slice(0, SLICE_EVENTS) : archived
+}
+
+async function selectSliceRow(
+  db: Db,
+  table: 'user_events' | 'user_events_archive',
+  bucket: number,
+  key: StreamKey,
+  { after, upTo }: VersionSpan
+): Promise<SliceRow> {
   const [row] = await db.query<SliceRow>(
-    `${SLICE}
+    `${sliceOf(table)}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version > $3::integer AND e.version <= $4::integer
     ORDER BY e.version LIMIT $5::integer) e`,
     [bucket, key.userId, after, upTo, SLICE_EVENTS],
     { repeatable: true }
   )
-  return parseSlice(key, row!)
+  return row!
+}
+
+/** Throws ARCHIVE_OFFLINE if a version of the span is in a partition that is offline. */
+async function assertOnline(db: Db, bucket: number, { userId }: StreamKey, after: number, upTo: number): Promise<void> {
+  const [offline] = await db.query<{ partition: string }>(
+    `SELECT o.partition FROM user_events_offline o
+     WHERE o.bucket = $1::smallint AND o."aggregateId" = $2::uuid AND o.version > $3::integer AND o.version <= $4::integer
+     ORDER BY o.version LIMIT 1`,
+    [bucket, userId, after, upTo],
+    { repeatable: true }
+  )
+  if (offline) throw archiveOffline(offline.partition)
 }
 
 function parseSlice({ userId }: StreamKey, row: SliceRow): FoldEvent[] {

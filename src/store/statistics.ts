@@ -21,7 +21,7 @@ const COUNTED_AND_TAIL = `
   SELECT u."eventType", u.events, u.users, u.oldest, u.newest
   FROM generate_series(0, $2::integer - 1) AS b(bucket), uncounted_statistics(b.bucket::smallint, $1::uuid) u`
 
-const STORAGE_BYTES = `pg_total_relation_size('user_events')`
+const STORAGE_BYTES = `pg_total_relation_size('user_events') + archive_bytes()`
 
 type TypeRow = {
   eventType: string

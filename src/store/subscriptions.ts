@@ -152,9 +152,7 @@ export async function selectSubscriptionNumbers(db: Db, id: string | null = null
        FROM subscription_checkpoints c
        LEFT JOIN LATERAL (
          SELECT e.position FROM user_events e WHERE e.bucket = c.bucket ORDER BY e.position DESC LIMIT 1) head ON true
-       LEFT JOIN LATERAL (
-         SELECT e."createdAt" FROM user_events e WHERE e.bucket = c.bucket AND e.position > c.position
-         ORDER BY e.position LIMIT 1) next ON true
+       CROSS JOIN LATERAL recorded_after(c.bucket, c.position) AS next("createdAt")
        WHERE c."subscriptionId" = s.id) lag ON true
      CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE o.status = 'pending') AS pending, count(*) FILTER (WHERE o.status = 'dead') AS dead,

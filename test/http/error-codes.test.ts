@@ -4,6 +4,9 @@ import t from 'tap'
 import { type ErrorCode, errorTable } from '../../src/http/errors.js'
 
 const provenIn: Record<ErrorCode, string> = {
+  ARCHIVE_AGE_MISSING: 'archive',
+  ARCHIVE_OFFLINE: 'archive-offline',
+  ARCHIVE_RUNNING: 'archive',
   BODY_TOO_LARGE: 'sizes',
   CLAIM_TAKEN: 'claims',
   CURSOR_INVALID: 'feed',

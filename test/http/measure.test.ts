@@ -16,6 +16,7 @@ async function buildApp(t: Test) {
     topTenants: 100,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
+    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: async () => ({ totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }),
     onError: (err) => t.fail('the store answers', { err })
   })

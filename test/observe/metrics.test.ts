@@ -2,11 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { Registry } from 'prom-client'
 import t from 'tap'
 import { DEFAULT_TENANT } from '../../src/domain/event.js'
-import type { StoreGauges } from '../../src/observe/gauges.js'
+import type { ArchiveGauges, StoreGauges } from '../../src/observe/gauges.js'
 import { createMetrics, type MetricsOptions } from '../../src/observe/metrics.js'
 
 type Sample = { name: string; labels: Record<string, string>; value: number }
 
+const archiveNumbers: ArchiveGauges = {
+  events: { hot: 5, cold: 4, offline: 3 },
+  bytes: { hot: 50, cold: 40 },
+  lastRun: { finishedAtSeconds: 1_700_000_000, seconds: 1.5, events: 9, failed: false }
+}
 const emptyStore: StoreGauges = { totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }
 
 function setUp(options: Partial<MetricsOptions> = {}) {
@@ -21,6 +26,7 @@ function setUp(options: Partial<MetricsOptions> = {}) {
       { subscription: 'crm', lagEvents: 7, lagSeconds: 1.5, pending: 3, dead: 2, blockedUsers: 1 }
     ],
     projectionGauges: async () => [{ projection: 'users', lagEvents: 9, parkedUsers: 4 }],
+    archiveGauges: async () => archiveNumbers,
     onError: (err) => errors.push(err),
     ...options
   })
@@ -83,6 +89,12 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_projection_parked_users: ['gauge', ['projection']],
     event_patch_failures_total: ['counter', ['event_type', 'patch']],
     event_projection_parkings_total: ['counter', ['projection']],
+    event_archive_events: ['gauge', ['tier']],
+    event_archive_bytes: ['gauge', ['tier']],
+    event_archive_last_run_timestamp_seconds: ['gauge', []],
+    event_archive_last_run_duration_seconds: ['gauge', []],
+    event_archive_last_run_events: ['gauge', []],
+    event_archive_last_run_failed: ['gauge', []],
     event_outbox_pending: ['gauge', ['subscription']],
     event_outbox_dead_letters: ['gauge', ['subscription']],
     event_outbox_blocked_users: ['gauge', ['subscription']],

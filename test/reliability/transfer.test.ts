@@ -4,10 +4,9 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
-import fc from 'fast-check'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { histories } from '../domain/histories.js'
+import { mixed, randomLines, registerMoved } from '../domain/history-lines.js'
 import { assertHonest, createClient } from '../support/client.js'
 import { type TestDatabase, testDatabase } from '../support/db.js'
 import { userCreated, userUpdated } from '../support/events.js'
@@ -33,16 +32,6 @@ const exported = async ({ get }: TestService, headers: Record<string, string> = 
 
 const withoutPosition = (lines: Line[]) => lines.map(({ position: _position, ...rest }) => rest)
 
-/** Mixes the histories of several users as a log does, by lots. */
-function mixed(seed: number, lives: object[][]): object[] {
-  const random = randomOf(seed)
-  const left = lives.map((life) => [...life])
-  const lines: object[] = []
-  for (let open = left; open.length > 0; open = open.filter((life) => life.length > 0))
-    lines.push(random.pick(open).shift()!)
-  return lines
-}
-
 /** `count` users of `each` events, mixed. */
 const largeHistory = (seed: number, count: number, each: number): object[] =>
   mixed(
@@ -54,35 +43,6 @@ const largeHistory = (seed: number, count: number, each: number): object[] =>
       )
     })
   )
-
-const registerMoved = async ({ ask }: TestService, headers: Record<string, string> = {}): Promise<void> => {
-  const common = { schema: { type: 'object' }, effect: { kind: 'merge', namespace: 'address' } }
-  const upcast = [{ op: 'add', path: '/country', value: 'UK' }]
-  for (const [i, payload] of [common, { ...common, upcast }].entries())
-    await ask({ method: 'PUT', url: `/event-types/Moved/versions/${i + 1}`, headers, payload })
-}
-
-/** A random history for a store: old and new schema versions, a registered type, metadata and times of clients. */
-function randomLines(seed: number): object[] {
-  const random = randomOf(seed)
-  const lives = fc.sample(histories(40), { numRuns: 12, seed }).map((events) => {
-    const aggregateId = randomUUID()
-    const lines = events.map((event) => ({
-      id: randomUUID(),
-      aggregateId,
-      ...event,
-      createdAt: new Date(Date.parse(event.createdAt) - 366 * 86_400_000).toISOString(),
-      ...(random.below(2) ? { metadata: { correlationId: `c-${random.below(9)}`, 'ключ "\\\n': [1.5, null] } } : {}),
-      ...(random.below(2) ? { occurredAt: '2019-05-05T05:05:05.005Z' } : {})
-    }))
-    const last = lines.at(-1)!
-    if (last.eventType === 'UserDeleted') return lines
-    const { version, createdAt } = last
-    const moved = { id: randomUUID(), aggregateId, version: version + 1, eventType: 'Moved', createdAt }
-    return [...lines, { ...moved, schemaVersion: 1 + random.below(2), eventData: { city: 'Bath' } }]
-  })
-  return mixed(seed, lives)
-}
 
 for (const buckets of [1, 3]) {
   t.test(`export and import make the same store again, with EVENT_BUCKETS=${buckets}`, async (t) => {

@@ -26,6 +26,7 @@ export async function testFeed(
     topTenants: 1,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
+    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })

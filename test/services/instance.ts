@@ -27,6 +27,7 @@ export function instance(
     topTenants: 1,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
+    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => selectStoreGauges(db, 1, 1),
     onError: () => {}
   })

@@ -60,6 +60,7 @@ export async function testParts(
     topTenants: 10,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
+    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => selectStoreGauges(db, buckets, 10),
     onError: (err) => t.fail('the store answers', { err })
   })

@@ -310,7 +310,7 @@ async function findFreePort(): Promise<number> {
   })
 }
 
-function urlOf(port: number, password: string, database: string): string {
+export function urlOf(port: number, password: string, database: string): string {
   return `postgres://${roleName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`
 }
 

@@ -15,6 +15,7 @@ import {
   noQuery,
   problems,
   ref,
+  shownAs,
   tenantHeader,
   tenantHeaders,
   userParams,
@@ -80,7 +81,7 @@ const EventsQuery = Type.Object(
       })
     ),
     cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: '`next` of the page before' })),
-    upcast: Type.Boolean({ default: true, description: 'false shows the data as it was stored' })
+    ...shownAs
   },
   { additionalProperties: false }
 )
@@ -196,7 +197,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
               'application/x-ndjson': { schema: Type.String({ description: 'one Event per line' }) }
             }
           },
-          ...problems(['CURSOR_MALFORMED', 'MOMENT_INVALID', 'USER_NOT_FOUND'])
+          ...problems(['ARCHIVE_OFFLINE', 'CURSOR_MALFORMED', 'MOMENT_INVALID', 'USER_NOT_FOUND'])
         }
       }
     },
@@ -227,14 +228,11 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
         tags: ['events'],
         params: Type.Object({ ...userParams.properties, version: version('version of the event') }),
         headers: tenantHeaders,
-        querystring: Type.Object(
-          { upcast: Type.Boolean({ default: true, description: 'false shows the data as it was stored' }) },
-          { additionalProperties: false }
-        ),
-        response: { 200: ref(Event), ...problems(['USER_NOT_FOUND', 'VERSION_NOT_FOUND']) }
+        querystring: Type.Object(shownAs, { additionalProperties: false }),
+        response: { 200: ref(Event), ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND', 'VERSION_NOT_FOUND']) }
       }
     },
-    (request) => events.readOne(keyOf(request), request.params.version, request.query.upcast)
+    (request) => events.readOne(keyOf(request), request.params.version, request.query)
   )
 }
 

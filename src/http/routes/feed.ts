@@ -5,7 +5,17 @@ import type { FastifyReply } from 'fastify'
 import type { FeedPage, FeedService } from '../../services/feed.js'
 import { sendEventStream } from '../event-stream.js'
 import { nextLink } from '../next-link.js'
-import { Event, eventTypeFilter, problems, ref, tenantHeader, tenantHeaders, tenantOf, uuid } from '../schemas.js'
+import {
+  Event,
+  eventTypeFilter,
+  problems,
+  ref,
+  shownAs,
+  tenantHeader,
+  tenantHeaders,
+  tenantOf,
+  uuid
+} from '../schemas.js'
 import type { StreamSlots } from '../stream-slots.js'
 
 const PAGE_MAX = 1000
@@ -20,7 +30,7 @@ const STALLED_MS = 30_000
 const selection = {
   ...eventTypeFilter,
   userId: Type.Optional(uuid('only events of this user')),
-  upcast: Type.Boolean({ default: true, description: 'false shows the data as it was stored' })
+  ...shownAs
 }
 
 const cursor = (description: string) => Type.Optional(Type.String({ minLength: 1, maxLength: CURSOR_MAX, description }))
@@ -112,7 +122,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
             headers: { link: { type: 'string', description: '`rel="next"`: where to go on' } },
             content: { 'application/json': { schema: Page } }
           },
-          ...problems(['CURSOR_MALFORMED', 'CURSOR_INVALID', 'TOO_MANY_STREAMS'])
+          ...problems(['ARCHIVE_OFFLINE', 'CURSOR_MALFORMED', 'CURSOR_INVALID', 'TOO_MANY_STREAMS'])
         }
       }
     },
@@ -154,7 +164,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
               'text/event-stream': { schema: Type.String({ description: 'the data of each event is an Event' }) }
             }
           },
-          ...problems(['CURSOR_MALFORMED', 'CURSOR_INVALID', 'TOO_MANY_STREAMS'])
+          ...problems(['ARCHIVE_OFFLINE', 'CURSOR_MALFORMED', 'CURSOR_INVALID', 'TOO_MANY_STREAMS'])
         }
       }
     },
@@ -170,11 +180,11 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
 }
 
 function selectionOf(request: {
-  query: { eventType?: string[]; userId?: string; upcast: boolean }
+  query: { eventType?: string[]; userId?: string; upcast: boolean; includeSource: boolean }
   headers: { 'x-tenant-id'?: string }
 }) {
-  const { eventType, userId, upcast } = request.query
-  return { tenantId: tenantOf(request), eventTypes: eventType, userId: userId?.toLowerCase(), upcast }
+  const { eventType, userId, upcast, includeSource } = request.query
+  return { tenantId: tenantOf(request), eventTypes: eventType, userId: userId?.toLowerCase(), upcast, includeSource }
 }
 
 /** The events are JSON already, made once for all who read them. */

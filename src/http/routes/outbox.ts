@@ -90,7 +90,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
         querystring: scope,
         response: {
           200: Type.Object({ ...Owed.properties, event: ref(Event) }),
-          ...problems(['SUBSCRIPTION_NOT_FOUND', 'OWED_EVENT_NOT_FOUND'])
+          ...problems(['ARCHIVE_OFFLINE', 'SUBSCRIPTION_NOT_FOUND', 'OWED_EVENT_NOT_FOUND'])
         }
       }
     },

@@ -82,7 +82,14 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
             content: { 'application/json': { schema: State } }
           },
           304: { description: 'The client has this state already', type: 'null' },
-          ...problems(['MOMENT_INVALID', 'TARGET_AMBIGUOUS', 'USER_NOT_FOUND', 'VERSION_NOT_FOUND', 'NO_STATE_YET'])
+          ...problems([
+            'ARCHIVE_OFFLINE',
+            'MOMENT_INVALID',
+            'TARGET_AMBIGUOUS',
+            'USER_NOT_FOUND',
+            'VERSION_NOT_FOUND',
+            'NO_STATE_YET'
+          ])
         }
       }
     },
@@ -126,7 +133,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
             toVersion: Type.Integer(),
             operations: Type.Array(Operation)
           }),
-          ...problems(['USER_NOT_FOUND', 'VERSION_NOT_FOUND'])
+          ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND', 'VERSION_NOT_FOUND'])
         }
       }
     },

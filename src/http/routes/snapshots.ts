@@ -95,7 +95,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
             description: 'One of this version was there already',
             content: { 'application/json': { schema: ref(SnapshotSummary) } }
           },
-          ...problems(['USER_NOT_FOUND', 'SNAPSHOT_NOT_FOUND'], { body: true })
+          ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND', 'SNAPSHOT_NOT_FOUND'], { body: true })
         }
       }
     },

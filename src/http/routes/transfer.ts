@@ -6,7 +6,17 @@ import type { ExportService } from '../../services/export.js'
 import type { ImportService } from '../../services/import.js'
 import { bytesOf, SILENCE_MS } from '../long-bodies.js'
 import { sendNdjson } from '../ndjson.js'
-import { eventTypeFilter, instant, momentOf, noQuery, problems, tenantHeaders, tenantOf, uuid } from '../schemas.js'
+import {
+  eventTypeFilter,
+  instant,
+  momentOf,
+  noQuery,
+  problems,
+  shownAs,
+  tenantHeaders,
+  tenantOf,
+  uuid
+} from '../schemas.js'
 
 const ExportQuery = Type.Object(
   {
@@ -17,7 +27,8 @@ const ExportQuery = Type.Object(
     upcast: Type.Boolean({
       default: true,
       description: 'false shows the data as it was stored, which is what an import elsewhere should get'
-    })
+    }),
+    includeSource: shownAs.includeSource
   },
   { additionalProperties: false }
 )
@@ -54,18 +65,19 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
             description: 'The events',
             content: { 'application/x-ndjson': { schema: Type.String({ description: 'one Event per line' }) } }
           },
-          ...problems(['MOMENT_INVALID'])
+          ...problems(['ARCHIVE_OFFLINE', 'MOMENT_INVALID'])
         }
       }
     },
     async (request, reply) => {
-      const { eventType, userId, from, to, upcast } = request.query
+      const { eventType, userId, from, to, upcast, includeSource } = request.query
       const selection = {
         eventTypes: eventType,
         userId: userId?.toLowerCase(),
         from: momentOf('/from', from),
         to: momentOf('/to', to),
-        upcast
+        upcast,
+        includeSource
       }
       const pages = exports.exportEvents(tenantOf(request), selection)
       return (await sendNdjson(request, reply, pages, { stalledMs: silenceMs })) as never
