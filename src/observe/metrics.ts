@@ -115,9 +115,9 @@ export function createMetrics(options: MetricsOptions) {
       cacheReads[tier][result]++
     },
 
-    /** Counts one state that the cache of this process let go for want of room. */
-    cacheEvicted(): void {
-      evictions.inc()
+    /** Counts one state that the cache of this process let go for want of room; the shared one makes room by itself. */
+    cacheEvicted(tier: 'process'): void {
+      evictions.inc({ tier })
     },
 
     /** Counts one state of the shared cache that could not be trusted (`poisoned`), or one command that failed or was late (`failed`). */
@@ -275,9 +275,12 @@ function declareCacheCounters(register: Registry) {
   })
   const evictions = new Counter({
     name: 'event_cache_evictions_total',
-    help: 'States that the cache of this process let go for want of room since it started.',
+    help: 'States that a cache let go for want of room since this process started, by tier: process (Redis counts for itself what it evicts).',
+    labelNames: ['tier'],
     registers
   })
+  // Shown from the start, as it was without labels: a rate needs the zero that it rises from.
+  evictions.inc({ tier: 'process' }, 0)
   const trouble = new Counter({
     name: 'event_cache_trouble_total',
     help: 'Shared cache since this process started: values that could not be trusted (poisoned), commands that failed or were late (failed).',

@@ -20,7 +20,7 @@ export type SharedCache = {
 
 export type CacheMetrics = {
   cacheRead(tier: 'process' | 'shared', result: 'hit' | 'miss'): void
-  cacheEvicted(): void
+  cacheEvicted(tier: 'process'): void
 }
 
 /**
@@ -48,7 +48,7 @@ export function createStateCache({
     maxSize: bytesMax,
     sizeCalculation: ({ text }) => ENTRY_BYTES + 2 * text.length,
     dispose: (_entry, _key, reason) => {
-      if (reason === 'evict') metrics.cacheEvicted()
+      if (reason === 'evict') metrics.cacheEvicted('process')
     }
   })
   const nameOf = ({ tenantId, userId, fingerprint }: StateKey): string => `${tenantId}:${userId}:${fingerprint}`

@@ -62,7 +62,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.snapshotCreated('manual', 0.001)
   metrics.snapshotIgnored('stale')
   metrics.cacheRead('process', 'hit')
-  metrics.cacheEvicted()
+  metrics.cacheEvicted('process')
   metrics.cacheTrouble('failed')
   metrics.appendBatch({ requests: 3, seconds: 0.001 })
   metrics.appendWaited(0.001)
@@ -99,7 +99,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_outbox_dead_letters: ['gauge', ['subscription']],
     event_outbox_blocked_users: ['gauge', ['subscription']],
     event_cache_requests_total: ['counter', ['result', 'tier']],
-    event_cache_evictions_total: ['counter', []],
+    event_cache_evictions_total: ['counter', ['tier']],
     event_cache_trouble_total: ['counter', ['kind']],
     event_append_batch_duration_seconds: ['histogram', []],
     event_append_batch_size: ['histogram', []],
@@ -193,6 +193,16 @@ for (const [users, series] of [
     t.equal(valueIn(conflicts, 'event_store_conflicts_total', { aggregate_id: '_other' }) ?? 0, Math.max(0, users - 20))
   })
 }
+
+t.test('evictions of the cache of this process are told from the start, with its tier', async (t) => {
+  const { metrics, scrape } = setUp()
+  const evicted = async () =>
+    named(await scrape(), 'event_cache_evictions_total').map(({ labels, value }) => [labels, value])
+  t.same(await evicted(), [[{ tier: 'process' }, 0]])
+  metrics.cacheEvicted('process')
+  metrics.cacheEvicted('process')
+  t.same(await evicted(), [[{ tier: 'process' }, 2]])
+})
 
 t.test('a save is observed once per distinct event type', async (t) => {
   const { metrics, scrape } = setUp()

@@ -19,8 +19,8 @@ function count() {
       if (tier === 'process') counts[result]++
       else counts[result === 'hit' ? 'sharedHit' : 'sharedMiss']++
     },
-    cacheEvicted() {
-      counts.evicted++
+    cacheEvicted(tier) {
+      if (tier === 'process') counts.evicted++
     }
   }
   return { counts, metrics }
