@@ -2,7 +2,7 @@
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import postgres, { type Sql } from 'postgres'
 import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
 import { migrate } from '../../src/db/migrate.js'
+import type { Answers } from './answers.js'
 import type { LoadPlan, LoadResult } from './load.js'
 import type { RawPlan, RawResult } from './raw.js'
 
@@ -27,21 +28,18 @@ export async function bringMachine() {
   const cluster = await startEmbeddedPostgres({ dataDir, settings: { max_connections: '300' } })
   const releasers: (() => Promise<unknown>)[] = []
 
-  async function startNode(
-    args: string[],
-    env: Record<string, string>,
-    addressOf: (line: string) => string | undefined
-  ): Promise<Server> {
+  /** Runs a file that logs its address when it is ready, as the service does. */
+  async function startNode(args: string[], env: Record<string, string> = {}): Promise<Server> {
     const child = spawn(process.execPath, args, {
       env: { ...process.env, PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'inherit']
     })
     const url = await new Promise<string>((resolve, reject) => {
       createInterface(child.stdout!).on('line', (line) => {
-        const address = addressOf(line)
-        if (address) resolve(address)
+        const { msg, address } = JSON.parse(line) as { msg?: string; address?: string }
+        if (msg === 'ready' && address) resolve(address)
       })
-      child.once('exit', (code) => reject(new Error(`${args.at(-1)} ended with code ${code}`)))
+      child.once('exit', (code) => reject(new Error(`${args.join(' ')} ended with code ${code}`)))
     })
     async function stop(): Promise<void> {
       if (child.exitCode !== null || child.signalCode !== null) return
@@ -91,12 +89,14 @@ export async function bringMachine() {
 
     /** The built service on a database. */
     startService: (database: Database, env: Record<string, string> = {}): Promise<Server> =>
-      startNode([here('../../dist/main.js')], { DATABASE_URL: database.url, ...env }, (line) => {
-        const { msg, address } = JSON.parse(line) as { msg?: string; address?: string }
-        return msg === 'ready' ? address : undefined
-      }),
+      startNode([here('../../dist/main.js')], { DATABASE_URL: database.url, ...env }),
 
-    startNothing: (): Promise<Server> => startNode(['--import', 'tsx', here('nothing-server.ts')], {}, (line) => line),
+    /** The server that does nothing, with the answers that it gives. */
+    async startNothing(answers: Answers): Promise<Server> {
+      const file = join(dataDir, 'answers.json')
+      await writeFile(file, JSON.stringify(answers))
+      return await startNode(['--import', 'tsx', here('nothing-server.ts'), file])
+    },
 
     /** Load over HTTP. */
     load: worker<LoadPlan, LoadResult>('load.ts'),

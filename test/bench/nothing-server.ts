@@ -1,63 +1,58 @@
 /**
- * The same HTTP application with services that do nothing: what Fastify, the schemas and the metrics cost by themselves.
- * Prints its address. Answers are as large as real ones.
+ * The built HTTP application with services that do nothing but give what the real ones gave (see answers.ts): what Fastify,
+ * schemas, metrics, logger and the bytes on the wire cost by themselves. Its argument is a file of Answers; it tells its address as the service does.
  */
+import { readFileSync } from 'node:fs'
+import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { buildApp, type Services } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import type { Services } from '../../src/app.js'
+import { type Answers, stateName } from './answers.js'
 
-const id = '5b2f3c9e-8d0a-4f6e-9a57-2f4f1c0f7a11'
-const createdAt = '2026-11-22T08:00:00.000Z'
-const appended = {
-  version: 1,
-  duplicate: false,
-  events: [{ id, version: 1, position: 1, schemaVersion: 1, createdAt }]
+const built = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href
+// As the service runs it: what tsx makes of the source is slower.
+const { buildApp } = (await import(built('app.js'))) as typeof import('../../src/app.js')
+const { loadConfig } = (await import(built('config.js'))) as typeof import('../../src/config.js')
+const { STREAM_PAGE } = (await import(
+  built('services/log-reader.js')
+)) as typeof import('../../src/services/log-reader.js')
+
+const answers = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as Answers
+
+async function* pagesOf(events: Answers['history']): AsyncGenerator<Answers['history']> {
+  for (let from = 0; from < events.length; from += STREAM_PAGE) yield events.slice(from, from + STREAM_PAGE)
 }
-const state = {
-  userId: id,
-  version: 2,
-  asOf: createdAt,
-  state: {
-    id,
-    tenantId: '00000000-0000-0000-0000-000000000000',
-    status: 'active',
-    username: 'user',
-    email: 'user@example.com',
-    fullName: 'Ada Lovelace',
-    phone: null,
-    avatar: null,
-    roleIds: [],
-    attributes: { theme: 'dark', language: 'en' },
-    loginAttempts: 0,
-    lockedUntil: null,
-    lockReason: null,
-    totalLogins: 0,
-    lastLoginAt: null,
-    lastLoginIp: null,
-    passwordChangedAt: null,
-    createdAt,
-    updatedAt: createdAt,
-    deletedAt: null
-  },
-  replay: { source: 'cache', snapshotVersion: null, eventsApplied: 0 }
+
+function known<T>(answer: T | undefined, question: string): T {
+  if (answer === undefined) throw new Error(`The service was not asked for ${question}, so there is nothing to answer.`)
+  return answer
 }
 
 const services = {
-  events: { append: async () => appended },
-  replay: { stateAt: async () => state },
-  snapshots: {},
-  statistics: {},
+  events: {
+    append: async (_key, { events }) => known(answers.appended[events.length], `an append of ${events.length} events`),
+    readPage: async () => answers.page,
+    readAll: async () => pagesOf(answers.history)
+  },
+  replay: {
+    stateAt: async ({ userId }, target = {}) => {
+      const name = stateName(userId, target)
+      return known(answers.states[name], name)
+    }
+  },
+  snapshots: { take: async () => answers.snapshot },
+  statistics: { events: async () => answers.statistics },
   health: {}
-} as unknown as Services
+} satisfies { [name in keyof Services]?: Partial<Services[name]> } as unknown as Services
 
 const config = loadConfig({})
+const logger = pino({ level: config.LOG_LEVEL })
 const app = await buildApp({
   services,
-  fingerprintOf: () => '0123456789ab',
+  fingerprintOf: () => answers.fingerprint,
   register: new Registry(),
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
-  streams: { max: 1, perClientMax: 1 },
-  logger: false
+  streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+  logger
 })
-console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
+logger.info({ address: await app.listen({ host: config.HOST, port: 0 }) }, 'ready')

@@ -3,11 +3,15 @@
  * it with a RawResult. Rows go into the same table as ours, in a bucket that the service does not use.
  */
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import postgres from 'postgres'
 
 export type RawPlan = { databaseUrl: string; connections: number; durationMs: number } & (
   | { kind: 'insert'; rows: number; eventData: string }
-  | { kind: 'select'; statement: string }
+  /** `users`: those whose ids are $1 by turns; a statement without one is told none */
+  | { kind: 'select'; statement: string; users?: string[] }
+  /** a COPY … TO STDOUT, read to its end; of many rows */
+  | { kind: 'copy'; statement: string }
 )
 
 /** `perSecond` counts statements */
@@ -37,8 +41,19 @@ async function raw(plan: RawPlan): Promise<RawResult> {
     await sql.unsafe(`${INSERT} VALUES ${values(rows)}`, params, { prepare: true })
   }
 
-  const statement = () =>
-    plan.kind === 'insert' ? insert(plan.rows, plan.eventData) : sql.unsafe(plan.statement, [], { prepare: true })
+  let turn = 0
+  async function statement(): Promise<void> {
+    if (plan.kind === 'insert') return await insert(plan.rows, plan.eventData)
+    if (plan.kind === 'select') {
+      const params = plan.users ? [plan.users[turn++ % plan.users.length]!] : []
+      await sql.unsafe(plan.statement, params, { prepare: true })
+      return
+    }
+    // Handed on at once: of pieces that pile up the driver (postgres 3.4) may stop to read for ever.
+    const rows = await sql.unsafe(plan.statement).readable()
+    rows.on('data', () => {})
+    await once(rows, 'end')
+  }
 
   await Promise.all(Array.from({ length: plan.connections }, statement))
   const latenciesMs: number[] = []

@@ -1,4 +1,5 @@
 /** Fills a database fast, straight by SQL and with the numbering that appends would give. The service must not be running on it. */
+import { createHash } from 'node:crypto'
 import type { Sql } from 'postgres'
 
 /** Events of a user in a filled database. */
@@ -45,23 +46,22 @@ export async function seedInterleaved(sql: Sql, events: number): Promise<void> {
   await sql.unsafe('ANALYZE user_events')
 }
 
-/** Adds one user with `events` events. */
-export async function seedUser(sql: Sql, userId: string, events: number): Promise<void> {
+/** Adds users with `events` events each, one user after the other. */
+export async function seedUsers(sql: Sql, userIds: string[], events: number): Promise<void> {
   const from = await lastPosition(sql)
   await sql.unsafe(`
     INSERT INTO user_events (${COLUMNS})
-    SELECT 0, ${from} + v, gen_random_uuid(), '${userId}', v, ${TYPE}, 1, ${DATA},
+    SELECT 0, ${from} + (n - 1) * ${events} + v, gen_random_uuid(), id, v, ${TYPE}, 1, ${DATA},
            '00000000-0000-0000-0000-000000000000', date_trunc('milliseconds', clock_timestamp())
-    FROM generate_series(1, ${events}) v`)
+    FROM unnest('{${userIds.join(',')}}'::uuid[]) WITH ORDINALITY u(id, n), generate_series(1, ${events}) v ORDER BY n, v`)
 }
 
-/** Ids of the first `count` users that seedEvents made. */
-export async function bulkUsers(sql: Sql, count: number): Promise<string[]> {
-  const rows = await sql.unsafe<{ id: string }[]>(
-    `SELECT md5('bulk' || u)::uuid AS id FROM generate_series(0, ${count - 1}) u`
-  )
-  return rows.map(({ id }) => id)
-}
+/** Id of the user of number `number` (from 0) that seedEvents made. */
+export const bulkUser = (number: number): string =>
+  createHash('md5')
+    .update(`bulk${number}`)
+    .digest('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 
 async function lastPosition(sql: Sql): Promise<number> {
   const [row] = await sql.unsafe<{ position: string }[]>(

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import type { Test } from 'tap'
-import { freePort, type TestServer, testServer } from './server.js'
+import { freePort, type Owner, type TestServer, testServer } from './server.js'
 import type { Arrival } from './sinks.js'
 
 export type NatsServer = TestServer & {
@@ -21,7 +20,7 @@ export type NatsServer = TestServer & {
  * A server that is running, for one user only if one is given; killed when the test ends. Fails when there is no nats-server
  * to run.
  */
-export async function testNats(t: Test, user?: { user: string; pass: string }): Promise<NatsServer> {
+export async function testNats(t: Owner, user?: { user: string; pass: string }): Promise<NatsServer> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'nats-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -1,7 +1,6 @@
 /** A real redis-server of its own for a test. */
 import { createClient } from 'redis'
-import type { Test } from 'tap'
-import { freePort, type TestServer, testServer } from './server.js'
+import { freePort, type Owner, type TestServer, testServer } from './server.js'
 
 /** Every start finds it empty, unless `settings` make it keep what it has. */
 export type RedisServer = TestServer & {
@@ -11,7 +10,7 @@ export type RedisServer = TestServer & {
 }
 
 /** A server that is running; killed when the test ends. Fails when there is no redis-server to run. */
-export async function testRedis(t: Test, settings: Record<string, string> = {}): Promise<RedisServer> {
+export async function testRedis(t: Owner, settings: Record<string, string> = {}): Promise<RedisServer> {
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const all = { port, bind: '127.0.0.1', save: '', appendonly: 'no', daemonize: 'no', ...settings }

@@ -17,6 +17,9 @@ export type TestServer = {
   resume(): void
 }
 
+/** Who a server belongs to: it is killed when that ends. */
+export type Owner = Pick<Test, 'teardown'>
+
 type Program = {
   command: string
   args: string[]
@@ -38,7 +41,7 @@ const run = promisify(execFile)
 const GUARD = '"$@" >&2 < /dev/null & echo $!; exec 2> /dev/null; cat > /dev/null; kill -KILL $!; wait $!; kill -KILL 0'
 
 /** A server that is running; killed when the test ends. Fails when there is no such program. */
-export async function testServer(t: Test, program: Program): Promise<TestServer> {
+export async function testServer(t: Owner, program: Program): Promise<TestServer> {
   const { command, args, env = {}, debian, isUp, onStderr } = program
   let running: { guard: ChildProcess; pid: number } | null = null
 

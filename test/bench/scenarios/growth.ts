@@ -1,84 +1,150 @@
+/** The same at a large database as at a small one, both of which nothing else is done with. */
 import { until } from '../../support/wait.js'
+import { lazily } from '../lazily.js'
+import type { LoadPlan } from '../load.js'
 import type { Database, Machine, Server } from '../machine.js'
-import { seedEvents } from '../seed.js'
-import { bodyOf, JSON_BODY, succeeded } from './requests.js'
-import type { Measure, Plan, Scenario } from './scenario.js'
+import { bulkUser, EVENTS_PER_USER, seedEvents } from '../seed.js'
+import { bodyOf, drain, eventsPath, JSON_BODY, statePath, succeeded } from './requests.js'
+import type { Bench, Measure, Scenario } from './scenario.js'
 
-/** The same at a large database, measured against the small one. */
-export async function growth(
-  machine: Machine,
-  service: Server,
-  users: string[],
-  plan: Plan,
-  note: (text: string) => void
-): Promise<Scenario[]> {
-  const large = await machine.createDatabase('large')
-  await seedEvents(large.sql, plan.growTo, (done) =>
-    note(`filling the large database: ${done} of ${plan.growTo} events`)
-  )
-  const { load } = machine
-  const grown = await machine.startService(large)
-  note('counting the large database')
-  await counted(large)
-  const { durationMs } = plan
-  const name = `${plan.growTo} stored events`
+const SMALL_EVENTS = 10_000
+/** Users that are appended to and read again and again; all others are read cold. */
+const HOT_USERS = 250
+const COLD_USERS_MAX = 20_000
+const CONNECTIONS = 64
+
+/** Fewer events leave too few users to read each of them once. */
+export const GROWTH_EVENTS_MIN = 20_000
+
+type Store = {
+  /** keeps what it has read, as a service does */
+  hot: Server
+  /** keeps but one state */
+  cold: Server
+}
+
+export function growth({ bring, plan, note }: Bench): Scenario[] {
+  const { durationMs, growTo, rounds } = plan
+  if (growTo === 0) return []
+  const prepare = lazily(async () => {
+    const machine = await bring()
+    const fill = async (name: string, events: number): Promise<Store> => {
+      const database = await machine.createDatabase(name)
+      await seedEvents(database.sql, events, (done) => note(`filling: ${done} of ${events} events`))
+      const hot = await machine.startService(database)
+      await settle(database, hot, note)
+      return { hot, cold: await machine.startService(database, { CACHE_MAX_USERS: '1' }) }
+    }
+    return { machine, small: await fill('grown_from', SMALL_EVENTS), large: await fill('grown_to', growTo) }
+  })
+
+  const hotUsers = Array.from({ length: HOT_USERS }, (_, number) => bulkUser(number))
+  const load = async (machine: Machine, server: Server, rest: Omit<LoadPlan, 'url' | 'connections'>) =>
+    succeeded(await machine.load({ url: server.url, connections: CONNECTIONS, ...rest })).perSecond
   const post =
-    (server: Server): Measure =>
-    async () =>
-      succeeded(
-        await load({
-          url: server.url,
-          connections: 64,
-          durationMs,
-          method: 'POST',
-          paths: users.map((id) => `/users/${id}/events`),
-          headers: JSON_BODY,
-          body: bodyOf(1)
-        })
-      ).perSecond
+    (size: 'small' | 'large'): Measure =>
+    async () => {
+      const { machine, ...stores } = await prepare()
+      const paths = hotUsers.map(eventsPath)
+      const body = { method: 'POST', headers: JSON_BODY, body: bodyOf(1) } as const
+      return await load(machine, stores[size].hot, { ...body, amount: { durationMs }, paths })
+    }
   const get =
-    (server: Server): Measure =>
-    async () =>
-      succeeded(
-        await load({
-          url: server.url,
-          connections: 64,
-          durationMs,
-          method: 'GET',
-          paths: users.map((id) => `/users/${id}/state`)
-        })
-      ).perSecond
+    (size: 'small' | 'large'): Measure =>
+    async () => {
+      const { machine, ...stores } = await prepare()
+      return await load(machine, stores[size].hot, {
+        method: 'GET',
+        amount: { durationMs },
+        paths: hotUsers.map(statePath)
+      })
+    }
+
+  /** Users of the large store that were not read before, from all over it, each once. */
+  const coldOnes = coldUsers(growTo / EVENTS_PER_USER, rounds + 1)
+  const coldGet: Measure = async () => {
+    const { machine, large } = await prepare()
+    const paths = coldOnes.next().value!.map(statePath)
+    return await load(machine, large.cold, { method: 'GET', amount: { requests: paths.length }, paths })
+  }
+  /** The few that the small store has, again and again: rows that are surely in memory make the stricter limit. */
+  const coldGetOfSmall: Measure = async () => {
+    const { machine, small } = await prepare()
+    const users = Array.from({ length: SMALL_EVENTS / EVENTS_PER_USER - HOT_USERS }, (_, i) => bulkUser(HOT_USERS + i))
+    return await load(machine, small.cold, { method: 'GET', amount: { durationMs }, paths: users.map(statePath) })
+  }
+  const statistics =
+    (size: 'small' | 'large'): Measure =>
+    async () => {
+      const { machine, ...stores } = await prepare()
+      const { url } = stores[size].hot
+      const paths = ['/stats/events']
+      return succeeded(await machine.load({ url, connections: 1, amount: { durationMs }, method: 'GET', paths })).p50Ms
+    }
+
+  const at = `at ${growTo} stored events`
+  const limit = (measure: Measure, bar?: number) => ({
+    name: `at ${SMALL_EVENTS}`,
+    measure,
+    ...(bar === undefined ? {} : { bar })
+  })
+  const common = { prepare, slow: true } as const
   return [
     {
-      name: `append at ${name}`,
+      ...common,
+      name: `append ${at}`,
       unit: 'rate',
-      measure: post(grown),
-      limits: [{ name: 'at 10,000', measure: post(service), bar: 0.85 }]
+      measure: post('large'),
+      limits: [limit(post('small'), 0.85)]
     },
     {
-      name: `state at ${name}`,
+      ...common,
+      name: `state ${at}, hot`,
       unit: 'rate',
-      measure: get(grown),
-      limits: [{ name: 'at 10,000', measure: get(service), bar: 0.85 }]
+      measure: get('large'),
+      limits: [limit(get('small'), 0.85)]
     },
     {
-      name: `statistics at ${name}`,
+      ...common,
+      name: `state ${at}, users not read before`,
+      unit: 'rate',
+      measure: coldGet,
+      limits: [limit(coldGetOfSmall, 0.85)]
+    },
+    {
+      ...common,
+      name: `statistics ${at}`,
       unit: 'ms',
-      measure: async () =>
-        succeeded(await load({ url: grown.url, connections: 1, durationMs, method: 'GET', paths: ['/stats/events'] }))
-          .p50Ms,
+      measure: statistics('large'),
       atMost: 50,
-      limits: []
+      limits: [limit(statistics('small'))]
     }
   ]
 }
 
-async function counted({ sql }: Database): Promise<void> {
-  const isCounted = async (): Promise<boolean> => {
+/** Ids for one measurement after the other: no user comes twice, and each time they are from all over the store. */
+function* coldUsers(users: number, times: number): Generator<string[], never> {
+  const count = Math.min(COLD_USERS_MAX, Math.floor((users - HOT_USERS) / times))
+  const step = Math.floor((users - HOT_USERS) / count)
+  for (let turn = 0; turn < step; turn++)
+    yield Array.from({ length: count }, (_, i) => bulkUser(HOT_USERS + i * step + turn))
+  throw new Error('All users have been read.')
+}
+
+/** Waits until background work has caught up with what was filled in: it would be measured otherwise. */
+async function settle({ sql }: Database, { url }: Server, note: (text: string) => void): Promise<void> {
+  const isSettled = async (): Promise<boolean> => {
     const [row] = await sql.unsafe<{ behind: string }[]>(
       `SELECT (SELECT max(position) FROM user_events WHERE bucket = 0) - coalesce((SELECT min(position) FROM workers WHERE name IN ('statistics', 'snapshots')), 0) AS behind`
     )
-    return Number(row!.behind) <= 0
+    const answer = await fetch(`${url}/admin/projections`)
+    if (!answer.ok) return false
+    const { projections } = (await answer.json()) as { projections: { lagEvents: number }[] }
+    const behind = Math.max(Number(row!.behind), ...projections.map(({ lagEvents }) => lagEvents))
+    note(`background work has ${behind} events to go`)
+    return behind === 0
   }
-  await until(isCounted, { timeoutMs: 900_000, everyMs: 500, what: 'the events to be counted' })
+  await until(isSettled, { timeoutMs: 7_200_000, everyMs: 5000, what: 'background work to catch up' })
+  await sql.unsafe('CHECKPOINT')
+  await drain(await fetch(`${url}/stats/events`))
 }

@@ -1,46 +1,59 @@
+/**
+ * How much a service grows while it streams and folds what could never be held at once. Each time in a process of its own,
+ * so that nothing hides in a heap that has grown before.
+ */
 import { randomUUID } from 'node:crypto'
-import { type Machine, residentBytes } from '../machine.js'
-import { seedUser } from '../seed.js'
-import { drain } from './requests.js'
-import type { Measure, Scenario } from './scenario.js'
+import { lazily } from '../lazily.js'
+import { residentBytes } from '../machine.js'
+import { seedUsers } from '../seed.js'
+import { drain, eventsPath, NDJSON, statePath } from './requests.js'
+import type { Bench, Measure, Scenario } from './scenario.js'
 
-/** How much a service grows while it streams and folds what could never be held at once. */
-export async function memory(machine: Machine, note: (text: string) => void): Promise<Scenario[]> {
-  note('filling the database with long streams')
-  const database = await machine.createDatabase('long')
-  const [streamed, folded] = [randomUUID(), randomUUID()]
-  await seedUser(database.sql, streamed, 1_000_000)
-  await seedUser(database.sql, folded, 200_000)
-  const service = await machine.startService(database, { REQUEST_TIMEOUT_MS: '600000', SNAPSHOT_THRESHOLD: '1000000' })
-  await drain(await fetch(`${service.url}/users/${folded}/events?limit=1000`))
+const STREAMED = 1_000_000
+const FOLDED = 200_000
+const FEW = 10_000
+const SETTINGS = { REQUEST_TIMEOUT_MS: '600000', SNAPSHOT_THRESHOLD: '1000000' }
+
+export function memory({ bring, note }: Bench): Scenario[] {
+  const prepare = lazily(async () => {
+    const machine = await bring()
+    note('filling the database with long streams')
+    const database = await machine.createDatabase('long')
+    const users = new Map([STREAMED, FOLDED, FEW].map((events) => [events, randomUUID()]))
+    for (const [events, userId] of users) await seedUsers(database.sql, [userId], events)
+    return { machine, database, users }
+  })
   const grows =
-    (path: string, headers = {}): Measure =>
+    (events: number, pathOf: (userId: string) => string, headers = {}): Measure =>
     async () => {
+      const { machine, database, users } = await prepare()
+      const service = await machine.startService(database, SETTINGS)
+      // The code that is loaded at the first request is no growth.
+      await drain(await fetch(`${service.url}${eventsPath(users.get(FEW)!)}?limit=1000`))
       const before = residentBytes(service.pid)
       let most = before
       const watch = setInterval(() => {
         most = Math.max(most, residentBytes(service.pid))
       }, 20)
-      await drain(await fetch(service.url + path, { headers }))
+      await drain(await fetch(service.url + pathOf(users.get(events)!), { headers }))
       clearInterval(watch)
+      await service.stop()
       return (most - before) / 1024 / 1024
     }
+  const replayPath = (userId: string): string => `${statePath(userId)}?useSnapshot=false`
+  const common = { unit: 'MB', prepare, slow: true, rounds: 1, atMost: 100 } as const
   return [
     {
+      ...common,
       name: 'memory: 1,000,000 events as NDJSON',
-      unit: 'MB',
-      once: true,
-      atMost: 100,
-      limits: [],
-      measure: grows(`/users/${streamed}/events`, { accept: 'application/x-ndjson' })
+      measure: grows(STREAMED, eventsPath, NDJSON),
+      limits: [{ name: 'the same of 10,000 events', measure: grows(FEW, eventsPath, NDJSON) }]
     },
     {
+      ...common,
       name: 'memory: full replay of 200,000 events',
-      unit: 'MB',
-      once: true,
-      atMost: 100,
-      limits: [],
-      measure: grows(`/users/${folded}/state?useSnapshot=false`)
+      measure: grows(FOLDED, replayPath),
+      limits: [{ name: 'the same of 10,000 events', measure: grows(FEW, replayPath) }]
     }
   ]
 }

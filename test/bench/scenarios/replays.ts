@@ -1,41 +1,26 @@
-import type { Database, Machine, Server } from '../machine.js'
-import { succeeded } from './requests.js'
-import type { Plan, Scenario } from './scenario.js'
+import { dataOf } from '../statements.js'
+import { statePath } from './requests.js'
+import type { Bench, Scenario } from './scenario.js'
+import { replayLengths, type Small } from './small.js'
 
-export function replays(
-  { load, raw }: Machine,
-  service: Server,
-  database: Database,
-  replayed: Map<number, string>,
-  { durationMs }: Plan
-): Scenario[] {
-  return [...replayed].map(([events, userId]) => ({
+export function replays(prepare: () => Promise<Small>, { plan }: Bench): Scenario[] {
+  return replayLengths(plan.quick).map((events) => ({
     name: `full replay of ${events} events`,
     unit: 'ms',
-    measure: async () =>
-      succeeded(
-        await load({
-          url: service.url,
-          connections: 1,
-          durationMs,
-          method: 'GET',
-          paths: [`/users/${userId}/state?useSnapshot=false`]
-        })
-      ).p50Ms,
+    prepare,
+    measure: async () => {
+      const { get, replayed } = await prepare()
+      return await get('service', [`${statePath(replayed.get(events)!)}?useSnapshot=false`])
+    },
     limits: [
       {
-        name: 'one text of their data by SELECT',
+        name: 'SELECT of their data as text',
         ...(events === 5000 ? { bar: 2.5 } : {}),
-        measure: async () =>
-          (
-            await raw({
-              databaseUrl: database.url,
-              connections: 1,
-              durationMs,
-              kind: 'select',
-              statement: `SELECT string_agg("eventData"::text, ',') FROM (SELECT "eventData" FROM user_events WHERE bucket = 0 AND "aggregateId" = '${userId}' ORDER BY version) e`
-            })
-          ).p50Ms
+        measure: async () => {
+          const { raw, replayed } = await prepare()
+          const plan = { kind: 'select', connections: 1, statement: dataOf(events) } as const
+          return (await raw({ ...plan, users: [replayed.get(events)!] })).p50Ms
+        }
       }
     ],
     ...(events === 5000 ? { atMost: 12 } : {})
