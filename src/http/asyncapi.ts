@@ -46,7 +46,8 @@ function buildAsyncApi(): Json {
         'CloudEvents.batch': batchMessage
       },
       schemas: {
-        Event: plain(Event),
+        // Where an event is kept is nothing to brokers.
+        Event: plain(Type.Omit(Event, ['archived'])),
         CloudEvent: plain(CloudEvent),
         BrokerHeaders: plain(BrokerHeaders),
         WebhookHeaders: plain(WebhookHeaders),

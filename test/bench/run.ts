@@ -18,9 +18,10 @@ async function measure(scenarios: Scenario[], rounds: number): Promise<Finding[]
   }))
   for (const { prepare } of scenarios) await prepare()
   // Round 0 warms everything up and does not count.
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = 0; round <= rounds + 1; round++) {
     for (const { scenario, ours, limits } of findings) {
-      if (scenario.rounds !== undefined && (round === 0 || round > scenario.rounds)) continue
+      const isDue = scenario.lastly ? round === rounds + 1 : round <= (scenario.rounds ?? rounds)
+      if (!isDue || (round === 0 && scenario.rounds !== undefined)) continue
       note(`round ${round} of ${Math.min(rounds, scenario.rounds ?? rounds)}: ${scenario.name}`)
       const value = await scenario.measure()
       const found: number[] = []

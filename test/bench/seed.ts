@@ -15,11 +15,13 @@ const DATA = `CASE
   WHEN v % 2 = 0 THEN format('{"fullName":"Name %s","attributes":{"theme":"dark","language":"en"}}', v)
   ELSE '{"ipAddress":"203.0.113.7","loginAt":"2026-11-22T08:00:00.000Z"}' END::jsonb`
 
-/** Adds users with EVENTS_PER_USER events each until the log has at least `events`; `user` of number i has the id `bulkUser(i)`. */
+/** Adds users with EVENTS_PER_USER events each until the log has at least `events`; `user` of number i has the id `bulkUser(i)`.
+ *  `createdAt` is SQL, which may speak of the user's number `u` and the version `v`. */
 export async function seedEvents(
   sql: Sql,
   events: number,
-  onProgress: (done: number) => void = () => {}
+  onProgress: (done: number) => void = () => {},
+  createdAt = `date_trunc('milliseconds', clock_timestamp())`
 ): Promise<void> {
   let users = (await lastPosition(sql)) / EVENTS_PER_USER
   while (users * EVENTS_PER_USER < events) {
@@ -27,7 +29,7 @@ export async function seedEvents(
     await sql.unsafe(`
       INSERT INTO user_events (${COLUMNS})
       SELECT 0, ${users * EVENTS_PER_USER} + (u - ${users}) * ${EVENTS_PER_USER} + v, gen_random_uuid(), md5('bulk' || u)::uuid, v, ${TYPE}, 1, ${DATA},
-             '00000000-0000-0000-0000-000000000000', date_trunc('milliseconds', clock_timestamp())
+             '00000000-0000-0000-0000-000000000000', ${createdAt}
       FROM generate_series(${users}, ${users + more - 1}) u, generate_series(1, ${EVENTS_PER_USER}) v`)
     users += more
     onProgress(users * EVENTS_PER_USER)

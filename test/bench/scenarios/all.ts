@@ -1,5 +1,6 @@
 /** All that is measured, in the order of the table. */
 import { appends } from './appends.js'
+import { archive } from './archive.js'
 import { delivery } from './delivery.js'
 import { directory } from './directory.js'
 import { growth } from './growth.js'
@@ -18,6 +19,8 @@ export function allScenarios(bench: Bench): Scenario[] {
   const small = createSmall(bench)
   return [
     ...[appends, states, replays, histories].flatMap((scenarios) => scenarios(small, bench)),
-    ...[sharedCache, imports, growth, memory, directory, rebuilds, delivery].flatMap((scenarios) => scenarios(bench))
+    ...[sharedCache, imports, growth, memory, directory, rebuilds, delivery, archive].flatMap((scenarios) =>
+      scenarios(bench)
+    )
   ]
 }

@@ -25,6 +25,8 @@ export type Scenario = {
   atLeast?: number
   /** rounds it is measured in, when fewer than all; then it needs no round to warm up */
   rounds?: number
+  /** measured once, after all rounds: it ends what others measure */
+  lastly?: boolean
   /** takes long, so `--quick` leaves it out unless `--only` names it */
   slow?: boolean
 }
