@@ -16,7 +16,7 @@ async function buildApp(t: Test) {
     topTenants: 100,
     subscriptionGauges: async () => [],
     projectionGauges: async () => [],
-    archiveGauges: () => Promise.reject(new Error('not asked here')),
+    archiveGauges: async () => ({ events: { hot: 0, cold: 0, offline: 0 }, bytes: { hot: 0, cold: 0 }, lastRun: null }),
     storeGauges: async () => ({ totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }),
     onError: (err) => t.fail('the store answers', { err })
   })
