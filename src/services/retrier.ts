@@ -2,8 +2,8 @@
  * Sends what a subscription owes, when its time has come: of each user in order, and the next one only after the one before was
  * delivered, is dead (if those may be passed) or discarded. An event leaves the outbox after it was delivered and not before.
  *
- * A try that got no answer counts only if the one before got none either and others were answered meanwhile: a system that is
- * away uses up the tries of no event, and one that never answers for a single user makes no exception of that user.
+ * A try that got no answer counts only if the one before got none either and others had been answered when it began: a system that is
+ * away, goes or comes back uses up the tries of no event, and one that never answers for a single user makes no exception of that user.
  */
 import type { Db } from '../db/client.js'
 import { type Settled, selectDue, selectEventsAt, settleOwed } from '../store/outbox.js'
@@ -27,9 +27,9 @@ export function createRetrier({ db, sender, buckets }: { db: Db; sender: Sender;
   /** positions, by bucket */
   const unanswered = new Set<string>()
 
-  /** What a try without an answer counts for. `answered` says whether others were, now or since the one before. */
-  function countOf(place: string, answered: boolean): 0 | 1 {
-    if (unanswered.has(place)) return answered ? 1 : 0
+  /** What a try without an answer counts for. `answering` says whether others were answered last when it began. */
+  function countOf(place: string, answering: boolean): 0 | 1 {
+    if (unanswered.has(place)) return answering ? 1 : 0
     if (unanswered.size >= UNANSWERED_MAX) unanswered.clear()
     unanswered.add(place)
     return 0
@@ -55,7 +55,7 @@ export function createRetrier({ db, sender, buckets }: { db: Db; sender: Sender;
       const place = `${bucket}/${position}`
       if (outcome.kind !== 'unavailable') unanswered.delete(place)
       if (outcome.kind === 'delivered') return [{ position, user, error: null, delayMs: 0, counts: 1 }]
-      const counts = outcome.kind === 'failed' ? 1 : countOf(place, answered || answering)
+      const counts = outcome.kind === 'failed' ? 1 : countOf(place, answering)
       const delayMs = sender.delay(attempts.get(position)! + 1, outcome)
       return [{ position, user, error: outcome.reason, delayMs, counts }]
     })
