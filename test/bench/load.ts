@@ -63,6 +63,9 @@ async function load({ amount, ...plan }: LoadPlan): Promise<LoadResult> {
       lastAt = performance.now()
     })
   })
+  // A busy machine may answer nothing in a short time, of which no median can be told.
+  if (latenciesMs.length === 0 && result.errors === 0 && 'durationMs' in amount)
+    return await load({ ...plan, amount: { durationMs: 2 * amount.durationMs } })
   const counted = latenciesMs.slice(plan.warmUp ?? 0).sort((a, b) => a - b)
   const at = (share: number) => counted[Math.floor(counted.length * share)] ?? Number.NaN
   return {

@@ -9,7 +9,7 @@ import type { Services } from '../../src/app.js'
 import { type Answers, stateName } from './answers.js'
 
 const built = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href
-// As the service runs it: what tsx makes of the source is slower.
+// As the service runs it, not as tsx would compile it.
 const { buildApp } = (await import(built('app.js'))) as typeof import('../../src/app.js')
 const { loadConfig } = (await import(built('config.js'))) as typeof import('../../src/config.js')
 const { STREAM_PAGE } = (await import(

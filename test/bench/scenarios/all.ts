@@ -18,7 +18,7 @@ import { states } from './states.js'
 export function allScenarios(bench: Bench): Scenario[] {
   const small = createSmall(bench)
   return [
-    ...[appends, states, replays, histories].flatMap((scenarios) => scenarios(small, bench)),
+    ...[appends, states, replays, histories].flatMap((scenarios) => scenarios(small)),
     ...[sharedCache, imports, growth, memory, directory, rebuilds, delivery, archive].flatMap((scenarios) =>
       scenarios(bench)
     )

@@ -1,11 +1,11 @@
 import { copyOf, pageOf, STATISTICS } from '../statements.js'
 import { appendTo, EVENT_DATA, eventsPath, NDJSON, snapshot } from './requests.js'
-import type { Bench, Measure, Scenario } from './scenario.js'
+import type { Measure, Scenario } from './scenario.js'
 import { PAGE_EVENTS, type Small } from './small.js'
 
 const SNAPSHOTS = 21
 
-export function histories(prepare: () => Promise<Small>, _bench: Bench): Scenario[] {
+export function histories(prepare: () => Promise<Small>): Scenario[] {
   const userOf = ({ replayed }: Small): string => replayed.get(5000)!
   const get =
     (server: 'service' | 'nothing', pathOf: (small: Small) => string, headers = {}): Measure =>

@@ -1,13 +1,14 @@
 import { dataOf } from '../statements.js'
 import { statePath } from './requests.js'
-import type { Bench, Scenario } from './scenario.js'
-import { replayLengths, type Small } from './small.js'
+import type { Scenario } from './scenario.js'
+import { REPLAYED, type Small } from './small.js'
 
-export function replays(prepare: () => Promise<Small>, { plan }: Bench): Scenario[] {
-  return replayLengths(plan.quick).map((events) => ({
+export function replays(prepare: () => Promise<Small>): Scenario[] {
+  return REPLAYED.map((events) => ({
     name: `full replay of ${events} events`,
     unit: 'ms',
     prepare,
+    slow: events === 1000 || events === 50_000,
     measure: async () => {
       const { get, replayed } = await prepare()
       return await get('service', [`${statePath(replayed.get(events)!)}?useSnapshot=false`])

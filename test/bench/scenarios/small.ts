@@ -37,16 +37,16 @@ type RawWork =
   | Omit<Extract<RawPlan, { kind: 'copy' }>, 'databaseUrl' | 'durationMs' | 'connections'>
 
 /** Numbers of events that are replayed. */
-export const replayLengths = (quick: boolean): number[] => (quick ? [100, 5000] : [100, 1000, 5000, 50_000])
+export const REPLAYED = [100, 1000, 5000, 50_000]
 
 export const createSmall = ({ bring, plan, note }: Bench): (() => Promise<Small>) =>
   lazily(async () => {
     const machine = await bring()
-    const { durationMs, quick } = plan
+    const { durationMs } = plan
     note('filling the small database')
     const database = await machine.createDatabase('small')
     await seedEvents(database.sql, EVENTS)
-    const replayed = new Map(replayLengths(quick).map((events) => [events, randomUUID()]))
+    const replayed = new Map(REPLAYED.map((events) => [events, randomUUID()]))
     for (const [events, userId] of replayed) await seedUsers(database.sql, [userId], events)
     const snapshotted = Array.from({ length: 100 }, () => randomUUID())
     await seedUsers(database.sql, snapshotted, 200)

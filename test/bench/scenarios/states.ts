@@ -1,9 +1,9 @@
 import { dataOf, HEAD, SNAPSHOT_AND_TAIL } from '../statements.js'
 import { statePath } from './requests.js'
-import type { Bench, Limit, Measure, Scenario } from './scenario.js'
+import type { Limit, Measure, Scenario } from './scenario.js'
 import { MOMENT, type Small, VERSION } from './small.js'
 
-export function states(prepare: () => Promise<Small>, _bench: Bench): Scenario[] {
+export function states(prepare: () => Promise<Small>): Scenario[] {
   const rate =
     (server: 'service' | 'nothing'): Measure =>
     async () => {
