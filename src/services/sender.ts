@@ -105,6 +105,7 @@ export function createSender(parts: {
           signal
         )
         for (const [i, each] of open.entries()) each.outcome = outcomes[i]!
+        holdFollowers(sent)
         answered = outcomes.some(({ kind }) => kind === 'delivered' || kind === 'failed')
       }
       measure(sent, (performance.now() - startedAt) / 1000, step.again)
@@ -129,6 +130,20 @@ export function createSender(parts: {
       const asked = 'retryAfterMs' in outcome ? (outcome.retryAfterMs ?? 0) : 0
       return Math.max(asked, outcome.kind === 'unavailable' ? Math.min(own, OUTAGE_DELAY_MAX_MS) : own)
     }
+  }
+}
+
+/**
+ * Of each user only the first event that was not delivered is to be tried again at a time of its own: all after it wait for it,
+ * also where a sink says of a whole batch that it could not be sent.
+ */
+function holdFollowers(sent: readonly Sent[]): void {
+  const waiting = new Set<string>()
+  for (const each of sent) {
+    if (each.outcome.kind === 'delivered') continue
+    const { aggregateId } = each.event
+    if (waiting.has(aggregateId)) each.outcome = { kind: 'held' }
+    waiting.add(aggregateId)
   }
 }
 

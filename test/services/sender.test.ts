@@ -9,8 +9,8 @@ import { createWorker, LEASE_MS } from '../../src/services/worker.js'
 import { testDb } from '../support/db.js'
 import { storedEvent } from '../support/stored-events.js'
 
-/** A sender over a sink that takes everything; `onSent` is called for each event. */
-function testSender(onSent: () => void = () => {}) {
+/** A sender over a sink that takes everything, or that `openSink` opens; `onSent` is called for each event. */
+function testSender(onSent: () => void = () => {}, openSink?: () => Promise<Sink>) {
   const sent: StoredEvent[] = []
   const sink: Sink = {
     publish: (batch, signal) =>
@@ -25,7 +25,7 @@ function testSender(onSent: () => void = () => {}) {
     db: {} as Db,
     subscription: { definition: {}, state: 'active' } as never,
     label: 'test',
-    sink: async () => sink,
+    sink: openSink ?? (async () => sink),
     eventTypes: {
       of: () => ({ upcast: (event: StoredEvent) => event }) as never,
       withTypes: async (work) => work()
@@ -42,6 +42,25 @@ function testSender(onSent: () => void = () => {}) {
 
 const first = storedEvent()
 const second = storedEvent({ aggregateId: first.aggregateId, version: 2 })
+
+t.test(
+  'when nothing can be sent, only the first event of each user is to be tried again: the others wait for it',
+  async (t) => {
+    const other = storedEvent()
+    const away = () => Promise.reject(new Error('away'))
+    const whole: Sink = {
+      publish: async (batch) => batch.map(() => ({ kind: 'unavailable', reason: 'away' })),
+      close: async () => {}
+    }
+    for (const open of [away, async () => whole]) {
+      const { sent } = await testSender(undefined, open).send([first, other, second], 10_000)
+      t.match(
+        sent.map(({ outcome }) => outcome.kind),
+        ['unavailable', 'unavailable', 'held']
+      )
+    }
+  }
+)
 
 t.test('in the last 4.5 seconds of a lease nothing is sent', async (t) => {
   for (const [leftMs, kind] of [
