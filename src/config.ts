@@ -148,5 +148,6 @@ function explain(schema: TSchema, message: string): string {
   if (schema.type === 'integer') return `expected a whole number from ${schema.minimum} to ${schema.maximum}`
   if (schema.type === 'boolean') return 'expected true or false'
   if (schema.anyOf) return 'expected one of the words named'
+  if (schema.format === 'cron') return 'expected a cron expression such as 0 3 * * *'
   return message.charAt(0).toLowerCase() + message.slice(1)
 }

@@ -91,6 +91,15 @@ t.test('switches are true or false', async (t) => {
   }
 })
 
+t.test('a schedule is a cron expression', async (t) => {
+  for (const schedule of ['0 3 * * *', '*/5 * * * * *', '@daily'])
+    t.equal(loadConfig({ ARCHIVE_SCHEDULE: schedule }).ARCHIVE_SCHEDULE, schedule)
+  for (const schedule of ['every night', '61 * * * *', '0 3 * *'])
+    t.match(refusal({ ARCHIVE_SCHEDULE: schedule }), [
+      `ARCHIVE_SCHEDULE is "${schedule}": expected a cron expression such as 0 3 * * * (`
+    ])
+})
+
 t.test('words are one of those named', async (t) => {
   for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) {
     t.equal(loadConfig({ LOG_LEVEL: level }).LOG_LEVEL, level)

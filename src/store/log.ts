@@ -65,6 +65,7 @@ export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): P
     includeSource: filter.includeSource
   }
   const kept = await selectKept(db, query)
+  if (isWhole(span, kept)) return kept
   // What lies beyond the last event of a full page is of no use.
   const last = kept.length === limit ? kept.at(-1)!.position : null
   const wanted = last === null ? span : { ...span, ...(direction === 'forward' ? { upTo: last } : { after: last }) }
@@ -77,6 +78,13 @@ export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): P
     lt(event.createdAt, months.to)
   ]
   return await withArchived(db, { ...query, where: inMonths }, kept)
+}
+
+/** Whether these are all events of a span, or a full page of its first without a gap: then no archived one is among them. */
+function isWhole({ after, upTo, direction, limit }: LogSpan, events: readonly StoredEvent[]): boolean {
+  const [first, last] = [events[0]?.position, events.at(-1)?.position]
+  if (first === undefined || last === undefined || events.length < Math.min(limit, upTo - after)) return false
+  return first === (direction === 'forward' ? after + 1 : upTo) && Math.abs(last - first) === events.length - 1
 }
 
 /** When the archived events of a span, or of a user in it, were recorded; null if there are none. */

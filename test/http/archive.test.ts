@@ -46,6 +46,8 @@ for (const buckets of [1, 3]) {
     t.hasStrict(run, { status: 'done', error: null, events: dry.events })
     const { hot, cold } = (await service.get('/admin/archive')).data
     t.equal(cold.events, run.events)
+    const sizes = (await service.get('/stats/events')).data.storageBytes
+    t.ok(cold.bytes > 0 && sizes >= hot.bytes + cold.bytes, 'the size of the store is that of both')
     t.ok(cold.events > hot.events, `${cold.events} were moved, ${hot.events} stay`)
     sameAnswers(t, before, await answersOf(service, lines))
 
