@@ -1,3 +1,50 @@
+-- kept_by_id, kept_at_version: an event of a user in user_events, and whether its content is the given one.
+CREATE FUNCTION kept_by_id(p_bucket smallint, p_user uuid, p_id uuid, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+  SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
+         e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
+  FROM (SELECT * FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id >= p_id ORDER BY e.id LIMIT 1) e
+  WHERE e.id = p_id
+$$;
+--> statement-breakpoint
+
+CREATE FUNCTION kept_at_version(p_bucket smallint, p_user uuid, p_version integer, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+  SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
+         e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
+  FROM (SELECT * FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version >= p_version ORDER BY e.version LIMIT 1) e
+  WHERE e.version = p_version
+$$;
+--> statement-breakpoint
+
+-- stored_by_id, stored_at_version: the same wherever the event is. archived_users: those of p_users of whom events are elsewhere.
+-- As long as there is no archive (0009) everything is in user_events.
+CREATE FUNCTION stored_by_id(p_bucket smallint, p_user uuid, p_id uuid, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$ SELECT * FROM kept_by_id(p_bucket, p_user, p_id, p_data, p_metadata, p_occurred) $$;
+--> statement-breakpoint
+
+CREATE FUNCTION stored_at_version(p_bucket smallint, p_user uuid, p_version integer, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$ SELECT * FROM kept_at_version(p_bucket, p_user, p_version, p_data, p_metadata, p_occurred) $$;
+--> statement-breakpoint
+
+CREATE FUNCTION archived_users(p_bucket smallint, p_users uuid[])
+RETURNS uuid[]
+LANGUAGE sql STABLE
+AS $$ SELECT '{}'::uuid[] $$;
+--> statement-breakpoint
+
 -- import_events: stores events of one tenant that have their versions and times already, in one bucket.
 --
 -- Keeps true what append_events keeps true, under the same lock: versions of a user are 1..n without a gap, positions of a
@@ -52,6 +99,7 @@ DECLARE
   v_current integer;
   v_reused integer;
   v_stored integer;
+  v_archived uuid[] := archived_users(p_bucket, p_users);
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365811, p_bucket);
   SELECT coalesce(max(newest.position), 0) INTO v_last FROM (
@@ -95,17 +143,13 @@ BEGIN
           WHEN r.version > v_heads[r.u] THEN
             CASE WHEN old."eventType" = 'UserDeleted' THEN 'deleted' WHEN r.created < old."createdAt" THEN 'earlier' END
           WHEN old.id <> r.id OR old."eventType" <> r.type OR (r.asked AND old."schemaVersion" <> r.schema)
-            OR old."eventData" <> r.data::jsonb OR old.metadata IS DISTINCT FROM r.metadata::jsonb
-            OR old."occurredAt" IS DISTINCT FROM r.occurred OR old."createdAt" <> r.created THEN 'differs'
+            OR NOT old.same OR old."createdAt" <> r.created THEN 'differs'
         END AS reason
       FROM unnest(p_of, p_versions, p_ids, p_types, p_schemas, p_asked, string_to_array(p_data, E'\n'),
                   string_to_array(p_metadata, E'\n', 'null'), p_occurred, p_created)
         WITH ORDINALITY AS r(u, version, id, type, schema, asked, data, metadata, occurred, created, i)
-      CROSS JOIN LATERAL (
-        SELECT * FROM user_events e
-        WHERE e.bucket = p_bucket AND e."aggregateId" = p_users[r.u] AND e.version >= least(r.version, v_heads[r.u])
-        ORDER BY e.version LIMIT 1
-      ) old
+      CROSS JOIN LATERAL stored_at_version(p_bucket, p_users[r.u], least(r.version, v_heads[r.u]),
+        r.data::jsonb, r.metadata::jsonb, r.occurred) old
       WHERE r.i < coalesce(v_bad, 2147483647) AND r.version <= v_heads[r.u] + 1
     ), first AS (
       SELECT i, reason, head FROM compared WHERE reason IS NOT NULL ORDER BY i LIMIT 1
@@ -119,6 +163,14 @@ BEGIN
 
   LOOP
     BEGIN
+      -- The keys refuse ids that stand in user_events; those in the archive have to be looked for.
+      IF cardinality(v_archived) > 0 AND EXISTS (
+        SELECT FROM unnest(p_of, p_versions, p_ids) WITH ORDINALITY AS r(u, version, id, i)
+        CROSS JOIN LATERAL stored_by_id(p_bucket, p_users[r.u], r.id, NULL, NULL, NULL)
+        WHERE r.i < coalesce(v_bad, 2147483647) AND r.version > v_heads[r.u] AND p_users[r.u] = ANY (v_archived)
+      ) THEN
+        RAISE unique_violation;
+      END IF;
       -- The rows come in the order of the arrays, and are numbered in it.
       INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion",
                                "eventData", metadata, "tenantId", "occurredAt", "createdAt")
@@ -137,11 +189,7 @@ BEGIN
         SELECT r.i, r.u, r.version, r.id, count(*) OVER (PARTITION BY r.u, r.id ORDER BY r.i) AS times
         FROM unnest(p_of, p_versions, p_ids) WITH ORDINALITY AS r(u, version, id, i)
       ) r
-      LEFT JOIN LATERAL (
-        SELECT e.id FROM user_events e
-        WHERE e.bucket = p_bucket AND e."aggregateId" = p_users[r.u] AND e.id >= r.id
-        ORDER BY e.id LIMIT 1
-      ) old ON true
+      LEFT JOIN LATERAL stored_by_id(p_bucket, p_users[r.u], r.id, NULL, NULL, NULL) old ON true
       WHERE r.i < coalesce(v_bad, 2147483647) AND r.version > v_heads[r.u] AND (r.times > 1 OR old.id = r.id);
       IF v_reused IS NULL THEN RAISE; END IF;
       v_bad := v_reused;

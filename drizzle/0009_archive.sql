@@ -334,8 +334,8 @@ LANGUAGE sql STABLE
 RETURN encode(sha256(convert_to(jsonb_build_array(p_data, p_metadata, extract(epoch FROM p_occurred))::text, 'UTF8')), 'hex');
 --> statement-breakpoint
 
--- stored_by_id, stored_at_version: an event of a user wherever it is, and whether its content is the given one.
-CREATE FUNCTION stored_by_id(p_bucket smallint, p_user uuid, p_id uuid, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+-- archived_by_id, archived_at_version: an event of a user that is not in user_events any more, and whether its content is the given one.
+CREATE FUNCTION archived_by_id(p_bucket smallint, p_user uuid, p_id uuid, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
 RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
                "createdAt" timestamptz, same boolean)
 LANGUAGE plpgsql STABLE ROWS 1
@@ -345,45 +345,70 @@ BEGIN
   RETURN QUERY
   SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
          e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
-  FROM (SELECT * FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id >= p_id ORDER BY e.id LIMIT 1) e
-  WHERE e.id = p_id;
-  IF FOUND OR coalesce(first_kept_version(p_bucket, p_user), 1) = 1 THEN RETURN; END IF;
-  RETURN QUERY
-  SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
-         e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
-  FROM user_events_archive e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id = p_id;
+  FROM user_events_archive e
+  WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id = p_id AND e.version < first_kept_version(p_bucket, p_user);
   IF FOUND THEN RETURN; END IF;
   RETURN QUERY
   SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
          e.content = event_content(p_data, p_metadata, p_occurred)
-  FROM user_events_offline e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id = p_id;
+  FROM user_events_offline e
+  WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.id = p_id;
 END
 $$;
 --> statement-breakpoint
 
-CREATE FUNCTION stored_at_version(p_bucket smallint, p_user uuid, p_version integer, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
-RETURNS TABLE (id uuid, "position" bigint, "eventType" varchar, "schemaVersion" smallint, "createdAt" timestamptz, same boolean)
+CREATE FUNCTION archived_at_version(p_bucket smallint, p_user uuid, p_version integer, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
 LANGUAGE plpgsql STABLE ROWS 1
 AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  SELECT e.id, e.position, e."eventType", e."schemaVersion", e."createdAt",
+  SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
          e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
-  FROM (SELECT * FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version >= p_version
-        ORDER BY e.version LIMIT 1) e
-  WHERE e.version = p_version;
+  FROM user_events_archive e
+  WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version = p_version AND e.version < first_kept_version(p_bucket, p_user);
   IF FOUND THEN RETURN; END IF;
   RETURN QUERY
-  SELECT e.id, e.position, e."eventType", e."schemaVersion", e."createdAt",
-         e."eventData" = p_data AND e.metadata IS NOT DISTINCT FROM p_metadata AND e."occurredAt" IS NOT DISTINCT FROM p_occurred
-  FROM user_events_archive e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version = p_version;
-  IF FOUND THEN RETURN; END IF;
-  RETURN QUERY
-  SELECT e.id, e.position, e."eventType", e."schemaVersion", e."createdAt",
+  SELECT e."tenantId", e.id, e.version, e.position, e."eventType", e."schemaVersion", e."createdAt",
          e.content = event_content(p_data, p_metadata, p_occurred)
-  FROM user_events_offline e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version = p_version;
+  FROM user_events_offline e
+  WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version = p_version;
 END
+$$;
+--> statement-breakpoint
+
+-- stored_by_id, stored_at_version, archived_users: as in 0005, in the archive as well.
+CREATE OR REPLACE FUNCTION stored_by_id(p_bucket smallint, p_user uuid, p_id uuid, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+  SELECT * FROM kept_by_id(p_bucket, p_user, p_id, p_data, p_metadata, p_occurred)
+  UNION ALL
+  SELECT * FROM archived_by_id(p_bucket, p_user, p_id, p_data, p_metadata, p_occurred) WHERE first_kept_version(p_bucket, p_user) > 1
+$$;
+--> statement-breakpoint
+
+CREATE OR REPLACE FUNCTION stored_at_version(p_bucket smallint, p_user uuid, p_version integer, p_data jsonb, p_metadata jsonb, p_occurred timestamptz)
+RETURNS TABLE ("tenantId" uuid, id uuid, version integer, "position" bigint, "eventType" varchar, "schemaVersion" smallint,
+               "createdAt" timestamptz, same boolean)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+  SELECT * FROM kept_at_version(p_bucket, p_user, p_version, p_data, p_metadata, p_occurred)
+  UNION ALL
+  SELECT * FROM archived_at_version(p_bucket, p_user, p_version, p_data, p_metadata, p_occurred)
+  WHERE p_version < first_kept_version(p_bucket, p_user)
+$$;
+--> statement-breakpoint
+
+CREATE OR REPLACE FUNCTION archived_users(p_bucket smallint, p_users uuid[])
+RETURNS uuid[]
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE WHEN EXISTS (SELECT FROM archive_partitions)
+    THEN ARRAY(SELECT u FROM unnest(p_users) AS u WHERE first_kept_version(p_bucket, u) > 1) ELSE '{}' END
 $$;
 --> statement-breakpoint
 
@@ -425,64 +450,21 @@ END
 $$;
 --> statement-breakpoint
 
--- user_version_at: version of a user's last event recorded at or before p_at; 0 if there was none yet.
--- createdAt never decreases within a user, so it halves the range: some 17 look-ups for 100,000 events.
-CREATE OR REPLACE FUNCTION user_version_at(p_bucket smallint, p_user uuid, p_at timestamptz)
+-- user_version_until: as in 0006, in the archive as well.
+CREATE OR REPLACE FUNCTION user_version_until(p_bucket smallint, p_user uuid, p_at timestamptz, p_position bigint)
 RETURNS integer
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-  v_first integer := first_kept_version(p_bucket, p_user);
-  v_low integer := v_first - 1;
-  v_high integer;
-  v_middle integer;
+  v_kept integer := kept_version_until(p_bucket, p_user, p_at, p_position);
 BEGIN
-  SELECT max(e.version) INTO v_high FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user;
-  WHILE v_low < v_high LOOP
-    v_middle := v_low + (v_high - v_low + 1) / 2;
-    IF (SELECT e."createdAt" <= p_at FROM user_events e
-        WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version >= v_middle
-        ORDER BY e.version LIMIT 1) THEN
-      v_low := v_middle;
-    ELSE
-      v_high := v_middle - 1;
-    END IF;
-  END LOOP;
-  IF v_low >= v_first OR v_first = 1 THEN RETURN coalesce(v_low, 0); END IF;
-  RETURN greatest(
-    coalesce((SELECT max(e.version) FROM user_events_archive e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e."createdAt" <= p_at), 0),
-    coalesce((SELECT max(e.version) FROM user_events_offline e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e."createdAt" <= p_at), 0));
-END
-$$;
---> statement-breakpoint
-
--- user_version_at_position: version of a user's last event at or before p_position in the log; 0 if there was none yet.
--- A user's positions go up with the versions, so it halves the range: some 17 look-ups for 100,000 events.
-CREATE OR REPLACE FUNCTION user_version_at_position(p_bucket smallint, p_user uuid, p_position bigint)
-RETURNS integer
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-  v_first integer := first_kept_version(p_bucket, p_user);
-  v_low integer := v_first - 1;
-  v_high integer;
-  v_middle integer;
-BEGIN
-  SELECT max(e.version) INTO v_high FROM user_events e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user;
-  WHILE v_low < v_high LOOP
-    v_middle := v_low + (v_high - v_low + 1) / 2;
-    IF (SELECT e.position <= p_position FROM user_events e
-        WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.version >= v_middle
-        ORDER BY e.version LIMIT 1) THEN
-      v_low := v_middle;
-    ELSE
-      v_high := v_middle - 1;
-    END IF;
-  END LOOP;
-  IF v_low >= v_first OR v_first = 1 THEN RETURN coalesce(v_low, 0); END IF;
-  RETURN greatest(
-    coalesce((SELECT max(e.version) FROM user_events_archive e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.position <= p_position), 0),
-    coalesce((SELECT max(e.version) FROM user_events_offline e WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND e.position <= p_position), 0));
+  -- Below the first that is kept all are in the archive; there is nothing below version 1.
+  IF v_kept = 0 OR v_kept >= first_kept_version(p_bucket, p_user) THEN RETURN v_kept; END IF;
+  RETURN coalesce(greatest(
+    (SELECT max(e.version) FROM user_events_archive e
+     WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND is_until(e."createdAt", e.position, p_at, p_position)),
+    (SELECT max(e.version) FROM user_events_offline e
+     WHERE e.bucket = p_bucket AND e."aggregateId" = p_user AND is_until(e."createdAt", e.position, p_at, p_position))), 0);
 END
 $$;
 --> statement-breakpoint
@@ -604,11 +586,16 @@ AS $$
 DECLARE
   v_now timestamptz;
   v_known jsonb;
+  v_archived uuid[];
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365811, p_bucket);
   v_now := date_trunc('milliseconds', clock_timestamp());
 
   IF p_repeatable THEN
+    IF EXISTS (SELECT FROM archive_partitions) THEN
+      v_archived := archived_users(p_bucket, ARRAY(
+        SELECT r."user" FROM jsonb_to_recordset(p_requests) AS r("user" uuid, repeatable boolean) WHERE r.repeatable));
+    END IF;
     -- What is stored already under ids of the batch, by request.
     SELECT jsonb_object_agg(known.n, jsonb_build_object('found', known.found, 'same', known.same AND known.in_order, 'stored', known.stored))
     INTO v_known
@@ -622,7 +609,12 @@ BEGIN
       JOIN jsonb_to_recordset(p_events)
         AS event(n integer, i integer, id uuid, type varchar, schema smallint, asked boolean, data jsonb, metadata jsonb, occurred timestamptz)
         ON event.n = r.n
-      CROSS JOIN LATERAL stored_by_id(p_bucket, r."user", event.id, event.data, event.metadata, event.occurred) old
+      CROSS JOIN LATERAL (
+        SELECT * FROM kept_by_id(p_bucket, r."user", event.id, event.data, event.metadata, event.occurred)
+        UNION ALL
+        SELECT * FROM archived_by_id(p_bucket, r."user", event.id, event.data, event.metadata, event.occurred)
+        WHERE r."user" = ANY (v_archived)
+      ) old
       WHERE r.repeatable AND old."tenantId" = r.tenant
       GROUP BY event.n
     ) known;
@@ -676,134 +668,5 @@ BEGIN
          CASE WHEN placed.outcome = 'stored' THEN placed.created END,
          CASE WHEN placed.outcome = 'duplicate' THEN placed.known -> 'stored' END
   FROM placed;
-END
-$$;
---> statement-breakpoint
-
--- import_events as before, with the same addition.
-CREATE OR REPLACE FUNCTION import_events(
-  p_bucket smallint, p_tenant uuid, p_users uuid[], p_firsts integer[], p_of integer[], p_versions integer[], p_ids uuid[],
-  p_types varchar[], p_schemas smallint[], p_asked boolean[], p_data text, p_metadata text, p_occurred timestamptz[],
-  p_created timestamptz[], p_since bigint)
-RETURNS TABLE (duplicates integer[], bad integer, reason text, current integer, head bigint)
-LANGUAGE plpgsql VOLATILE
-SET jit = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_sort = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_column
-DECLARE
-  v_last bigint;
-  v_heads integer[];
-  v_overlap boolean;
-  v_duplicates integer[] := '{}';
-  v_bad integer;
-  v_reason text;
-  v_current integer;
-  v_reused integer;
-  v_stored integer;
-  v_archive boolean := EXISTS (SELECT FROM archive_partitions);
-BEGIN
-  PERFORM pg_advisory_xact_lock(1970365811, p_bucket);
-  SELECT coalesce(max(newest.position), 0) INTO v_last FROM (
-    SELECT e.position FROM user_events e WHERE e.bucket = p_bucket ORDER BY e.position DESC LIMIT 1
-  ) newest;
-
-  -- The stored version of every user, what the first row of each says against it, and what time says against any row.
-  WITH claim AS MATERIALIZED (
-    SELECT u.n, u.first, coalesce(head.version, 0) AS version, p_versions[u.first] AS asked,
-           head."tenantId" <> p_tenant AS taken, head."eventType" AS type, head."createdAt" AS created
-    FROM unnest(p_users, p_firsts) WITH ORDINALITY AS u(id, first, n)
-    LEFT JOIN LATERAL (
-      SELECT e.version, e."tenantId", e."eventType", e."createdAt"
-      FROM user_events e
-      WHERE e.bucket = p_bucket AND e."aggregateId" = u.id
-      ORDER BY e.version DESC LIMIT 1
-    ) head ON true
-  ), objection AS (
-    SELECT claim.first AS i, claim.version, CASE
-        WHEN taken THEN 'taken'
-        WHEN asked > version + 1 THEN 'gap'
-        WHEN asked = version + 1 AND type = 'UserDeleted' THEN 'deleted'
-        WHEN asked = version + 1 AND p_created[claim.first] < created THEN 'earlier'
-      END AS reason
-    FROM claim
-    UNION ALL
-    (SELECT c.i, 0, 'future' FROM unnest(p_created) WITH ORDINALITY AS c(created, i)
-     WHERE c.created > clock_timestamp() ORDER BY c.i LIMIT 1)
-  ), first AS (
-    SELECT i, reason, version FROM objection WHERE reason IS NOT NULL ORDER BY i, reason DESC LIMIT 1
-  )
-  SELECT array_agg(claim.version ORDER BY claim.n), coalesce(bool_or(NOT coalesce(taken, false) AND asked <= claim.version), false),
-         min(first.i), min(first.reason), min(first.version)
-  INTO v_heads, v_overlap, v_bad, v_reason, v_current
-  FROM claim LEFT JOIN first ON true;
-
-  IF v_overlap THEN
-    -- Rows up to a user's stored version must be what is stored there; the one after them must be able to follow it.
-    WITH compared AS MATERIALIZED (
-      SELECT r.i, r.version <= v_heads[r.u] AS known, old.position, v_heads[r.u] AS head, CASE
-          WHEN r.version > v_heads[r.u] THEN
-            CASE WHEN old."eventType" = 'UserDeleted' THEN 'deleted' WHEN r.created < old."createdAt" THEN 'earlier' END
-          WHEN old.id <> r.id OR old."eventType" <> r.type OR (r.asked AND old."schemaVersion" <> r.schema)
-            OR NOT old.same OR old."createdAt" <> r.created THEN 'differs'
-        END AS reason
-      FROM unnest(p_of, p_versions, p_ids, p_types, p_schemas, p_asked, string_to_array(p_data, E'\n'),
-                  string_to_array(p_metadata, E'\n', 'null'), p_occurred, p_created)
-        WITH ORDINALITY AS r(u, version, id, type, schema, asked, data, metadata, occurred, created, i)
-      CROSS JOIN LATERAL stored_at_version(p_bucket, p_users[r.u], least(r.version, v_heads[r.u]),
-        r.data::jsonb, r.metadata::jsonb, r.occurred) old
-      WHERE r.i < coalesce(v_bad, 2147483647) AND r.version <= v_heads[r.u] + 1
-    ), first AS (
-      SELECT i, reason, head FROM compared WHERE reason IS NOT NULL ORDER BY i LIMIT 1
-    )
-    SELECT coalesce(array_agg(compared.i ORDER BY compared.i) FILTER (
-             WHERE known AND compared.i < coalesce(first.i, 2147483647) AND (p_since IS NULL OR compared.position <= p_since)), '{}'),
-           coalesce(min(first.i), v_bad), coalesce(min(first.reason), v_reason), coalesce(min(first.head), v_current)
-    INTO v_duplicates, v_bad, v_reason, v_current
-    FROM compared LEFT JOIN first ON true;
-  END IF;
-
-  LOOP
-    BEGIN
-      -- The keys refuse ids that stand in user_events; those in the archive have to be looked for.
-      IF v_archive AND EXISTS (
-        SELECT FROM unnest(p_of, p_versions, p_ids) WITH ORDINALITY AS r(u, version, id, i)
-        CROSS JOIN LATERAL stored_by_id(p_bucket, p_users[r.u], r.id, NULL, NULL, NULL)
-        WHERE r.i < coalesce(v_bad, 2147483647) AND r.version > v_heads[r.u] AND v_heads[r.u] > 0
-      ) THEN
-        RAISE unique_violation;
-      END IF;
-      -- The rows come in the order of the arrays, and are numbered in it.
-      INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion",
-                               "eventData", metadata, "tenantId", "occurredAt", "createdAt")
-      SELECT p_bucket, v_last + row_number() OVER (), r.id, p_users[r.u], r.version, r.type, r.schema,
-             r.data::jsonb, r.metadata::jsonb, p_tenant, r.occurred, r.created
-      FROM unnest(p_of, p_versions, p_ids, p_types, p_schemas, string_to_array(p_data, E'\n'),
-                  string_to_array(p_metadata, E'\n', 'null'), p_occurred, p_created)
-        WITH ORDINALITY AS r(u, version, id, type, schema, data, metadata, occurred, created, i)
-      WHERE r.i < coalesce(v_bad, 2147483647) AND r.version > v_heads[r.u];
-      GET DIAGNOSTICS v_stored = ROW_COUNT;
-      EXIT;
-    EXCEPTION WHEN unique_violation THEN
-      -- To look every id up beforehand would cost each import what only a bad one needs.
-      SELECT min(r.i) INTO v_reused
-      FROM (
-        SELECT r.i, r.u, r.version, r.id, count(*) OVER (PARTITION BY r.u, r.id ORDER BY r.i) AS times
-        FROM unnest(p_of, p_versions, p_ids) WITH ORDINALITY AS r(u, version, id, i)
-      ) r
-      LEFT JOIN LATERAL stored_by_id(p_bucket, p_users[r.u], r.id, NULL, NULL, NULL) old ON true
-      WHERE r.i < coalesce(v_bad, 2147483647) AND r.version > v_heads[r.u] AND (r.times > 1 OR old.id = r.id);
-      IF v_reused IS NULL THEN RAISE; END IF;
-      v_bad := v_reused;
-      v_reason := 'reused';
-      v_current := v_heads[p_of[v_reused]];
-      v_duplicates := ARRAY(SELECT d FROM unnest(v_duplicates) AS d WHERE d < v_reused ORDER BY d);
-    END;
-  END LOOP;
-
-  RETURN QUERY SELECT v_duplicates, v_bad, v_reason, v_current, v_last + v_stored;
 END
 $$;

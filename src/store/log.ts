@@ -96,7 +96,7 @@ async function selectArchivedMonths(
   const [row] = await db.query<{ from: string | null; to: string }>(
     `SELECT min(p."from")::text AS "from", max(p."to")::text AS "to" FROM archive_partitions p
      WHERE p.bucket = $1::smallint AND p."firstPosition" <= $3::bigint AND p."lastPosition" > $2::bigint
-       AND ($4::uuid IS NULL OR first_kept_version($1::smallint, $4::uuid) > 1 + user_version_at_position($1::smallint, $4::uuid, $2::bigint))`,
+       AND ($4::uuid IS NULL OR first_kept_version($1::smallint, $4::uuid) > 1 + user_version_until($1::smallint, $4::uuid, NULL, $2::bigint))`,
     [bucket, after, upTo, userId ?? null],
     { repeatable: true }
   )
@@ -106,7 +106,7 @@ async function selectArchivedMonths(
 /** A span of one user's stream, in the versions that its key has: positions of a user go up with them. */
 function ofUser(event: EventColumns, { bucket, after, upTo }: LogSpan, userId: string): SQL[] {
   const versionAt = (position: number) =>
-    sql`user_version_at_position(${bucket}::smallint, ${userId}::uuid, ${position}::bigint)`
+    sql`user_version_until(${bucket}::smallint, ${userId}::uuid, NULL, ${position}::bigint)`
   return [eq(event.aggregateId, userId), gt(event.version, versionAt(after)), lte(event.version, versionAt(upTo))]
 }
 

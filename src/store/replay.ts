@@ -6,7 +6,7 @@ import type { Db } from '../db/client.js'
 import type { FoldEvent, JsonObject, StreamKey } from '../domain/event.js'
 import { instantOf } from '../domain/formats.js'
 import { isStateOf, type User } from '../domain/user.js'
-import { archiveOffline } from './tiers.js'
+import { assertOnline } from './tiers.js'
 
 /** Events in one slice: bounds what a replay holds in memory at once. */
 export const SLICE_EVENTS = 1000
@@ -148,8 +148,10 @@ async function complete(
   if (missing.upTo <= after || (kept.length === 0 && upTo === NO_END)) return kept
   const expected = Math.min(SLICE_EVENTS, missing.upTo - after)
   const row = await selectSliceRow(db, 'user_events_archive', bucket, key, missing)
-  if (row.first !== after + 1 || row.last !== after + expected)
-    await assertOnline(db, bucket, key, after, after + expected)
+  if (row.first !== after + 1 || row.last !== after + expected) {
+    const where = 'e."aggregateId" = $2::uuid AND e.version > $3::integer AND e.version <= $4::integer'
+    await assertOnline(db, where, [bucket, key.userId, after, after + expected])
+  }
   const archived = parseSlice(key, row)
   return after + expected === missing.upTo ? [...archived, ...kept].slice(0, SLICE_EVENTS) : archived
 }
@@ -169,18 +171,6 @@ async function selectSliceRow(
     { repeatable: true }
   )
   return row!
-}
-
-/** Throws ARCHIVE_OFFLINE if a version of the span is in a partition that is offline. */
-async function assertOnline(db: Db, bucket: number, { userId }: StreamKey, after: number, upTo: number): Promise<void> {
-  const [offline] = await db.query<{ partition: string }>(
-    `SELECT o.partition FROM user_events_offline o
-     WHERE o.bucket = $1::smallint AND o."aggregateId" = $2::uuid AND o.version > $3::integer AND o.version <= $4::integer
-     ORDER BY o.version LIMIT 1`,
-    [bucket, userId, after, upTo],
-    { repeatable: true }
-  )
-  if (offline) throw archiveOffline(offline.partition)
 }
 
 function parseSlice({ userId }: StreamKey, row: SliceRow): FoldEvent[] {

@@ -104,12 +104,22 @@ export async function withArchived(db: Db, query: EventQuery, kept: readonly Sto
 
 const isBefore = ({ direction }: EventQuery, a: number, b: number): boolean => (direction === 'forward' ? a < b : a > b)
 
-export const archiveOffline = (partition: string): DomainError =>
+const archiveOffline = (partition: string): DomainError =>
   new DomainError(
     'ARCHIVE_OFFLINE',
     `The answer needs events of ${partition}, which is offline. Restore it (user-events archive restore --partition ${partition}), or ask for less.`,
     { partition }
   )
+
+/** Throws ARCHIVE_OFFLINE if an event `e` of a bucket ($1) for which `where` is true is in a partition that is offline. */
+export async function assertOnline(db: Db, where: string, params: readonly (string | number)[]): Promise<void> {
+  const [offline] = await db.query<{ partition: string }>(
+    `SELECT e.partition FROM user_events_offline e WHERE e.bucket = $1::smallint AND ${where} LIMIT 1`,
+    params,
+    { repeatable: true }
+  )
+  if (offline) throw archiveOffline(offline.partition)
+}
 
 /** Of a user, the first version that is in user_events; all before it are in the archive. Null without a user. */
 export async function selectFirstKept(db: Db, bucket: number, userId: string): Promise<number | null> {

@@ -204,6 +204,19 @@ t.test('names that archived events gave are unique all the same', async (t) => {
   t.hasStrict(again.data, { duplicate: true, version: 1 })
 })
 
+t.test('a user who can have no snapshot stays, and holds up nobody else', async (t) => {
+  const service = await testService(t, { background: true, env: FAST })
+  const [broken, whole] = [await oldUser(service, 6), await oldUser(service, 6)]
+  await service.database.run(`SET user_event_store.maintenance = 'test'; UPDATE user_events SET "eventType" = 'Nobody'
+    WHERE "aggregateId" = '${broken[0]!.aggregateId}' AND version = 3`)
+  await followed(service)
+  t.hasStrict(await archived(service, old), { status: 'done', events: 5 })
+  const kept = async (userId: string) =>
+    (await service.database.run(`SELECT FROM user_events WHERE "aggregateId" = '${userId}'`)).length
+  t.equal(await kept(broken[0]!.aggregateId), 6)
+  t.equal(await kept(whole[0]!.aggregateId), 1)
+})
+
 t.test('the archive is append-only, and so is each partition', async (t) => {
   const service = await testService(t, { background: true, env: FAST })
   await oldUser(service, 10)

@@ -19,7 +19,7 @@ import { updates, userCreated } from '../support/events.js'
 import { importedEvent, sendLines } from '../support/import.js'
 import { startProcess } from '../support/process.js'
 import { randomOf, seedOf } from '../support/random.js'
-import { testService } from '../support/service.js'
+import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
 t.setTimeout(240_000)
@@ -34,6 +34,26 @@ async function assertWhole(t: Test, { run }: TestDatabase, events: number): Prom
   const { kept, moved, twice, noted, byMonth } = found!
   t.equal(Number(kept) + Number(moved), events, 'nothing is lost')
   t.strictSame([twice, noted, byMonth], ['0', moved, moved], 'nothing stands twice, and all that moved is noted')
+}
+
+/** Each event that is sent again is known, wherever it is, and one of other content under its id is refused. */
+async function assertRetried(t: Test, { append }: TestService, lines: readonly Line[]): Promise<void> {
+  const wrong: string[] = []
+  for (const { aggregateId, version, id, eventType, schemaVersion, eventData, metadata, occurredAt } of lines) {
+    const event = {
+      id,
+      eventType,
+      schemaVersion,
+      eventData,
+      ...(metadata ? { metadata } : {}),
+      ...(occurredAt ? { occurredAt } : {})
+    }
+    const same = await append(aggregateId, [event])
+    if (same.data.duplicate !== true || same.data.version !== version) wrong.push(`${version}: ${same.body}`)
+    const other = await append(aggregateId, [{ ...event, metadata: { another: true } }])
+    if (other.data.code !== 'EVENT_ID_REUSED') wrong.push(`${version}: ${other.body}`)
+  }
+  t.strictSame(wrong, [], `${lines.length} retries`)
 }
 
 t.test('a run that broke off after any step goes on, and no answer changes at any of them', async (t) => {
@@ -63,7 +83,15 @@ t.test('a run that broke off after any step goes on, and no answer changes at an
     const hash = last === 'check' || last === 'delete' ? await checkWindow(db, window) : ''
     if (last === 'delete') t.ok((await deleteWindow(db, window, { epoch, runId: run.id, hash }))! > 0)
     sameAnswers(t, before, await answersOf(service, shown))
+    await assertRetried(t, service, shown)
   }
+  // Of users who have events in the archive, more stand on both sides.
+  const further = await selectWindow(db, { ...span, after: 40 }, [])
+  t.ok(further.parts.some(({ first }) => first > 1))
+  await createPartitions(db, further)
+  await copyWindow(db, further)
+  sameAnswers(t, before, await answersOf(service, shown))
+  await assertRetried(t, service, lines)
   t.equal(
     await deleteWindow(db, await selectWindow(db, { ...span, after: 0 }, []), {
       epoch: epoch - 1,
