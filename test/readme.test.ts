@@ -7,6 +7,7 @@ import t from 'tap'
 import { settings } from '../src/config.js'
 import { createMetrics } from '../src/observe/metrics.js'
 import { testDatabase } from './support/db.js'
+import { emptyGauges } from './support/gauges.js'
 import { findMismatch, parseDocuments } from './support/json-documents.js'
 import { startProcess } from './support/process.js'
 
@@ -82,12 +83,9 @@ function metricRows(): string[] {
   const register = new Registry()
   createMetrics({
     register,
+    ...emptyGauges,
     topAggregates: 1,
     topTenants: 1,
-    subscriptionGauges: async () => [],
-    projectionGauges: async () => [],
-    archiveGauges: () => Promise.reject(new Error('not asked here')),
-    storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })
   const metrics = register.getMetricsAsArray() as unknown as (Metric & {

@@ -9,14 +9,13 @@ import type { Db } from '../db/client.js'
 import { findDbError } from '../db/pg-error.js'
 import { UnknownRules } from '../domain/catalog.js'
 import { nameOfRow, type ProjectedEvent, type Projection, type Row, type TableRow } from '../domain/projection.js'
+import { selectNextEvents, selectUserEvents } from '../store/projected-events.js'
 import {
   type Parked,
   projectionWorker,
-  selectNextEvents,
   selectParkedFor,
   selectParkedUsers,
   selectRows,
-  selectUserEvents,
   storeBatch
 } from '../store/projections.js'
 import type { Lease } from '../store/workers.js'

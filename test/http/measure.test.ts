@@ -5,6 +5,7 @@ import client, { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import { registerMeasure } from '../../src/http/measure.js'
 import { createMetrics } from '../../src/observe/metrics.js'
+import { emptyGauges } from '../support/gauges.js'
 
 async function buildApp(t: Test) {
   const app = fastify()
@@ -12,12 +13,9 @@ async function buildApp(t: Test) {
   const register = new Registry()
   const metrics = createMetrics({
     register,
+    ...emptyGauges,
     topAggregates: 20,
     topTenants: 100,
-    subscriptionGauges: async () => [],
-    projectionGauges: async () => [],
-    archiveGauges: async () => ({ events: { hot: 0, cold: 0, offline: 0 }, bytes: { hot: 0, cold: 0 }, lastRun: null }),
-    storeGauges: async () => ({ totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }),
     onError: (err) => t.fail('the store answers', { err })
   })
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'test', version: '0' } } })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import type { ArchiveGauges, StoreGauges } from '../../src/observe/gauges.js'
 import { createMetrics, type MetricsOptions } from '../../src/observe/metrics.js'
+import { emptyGauges, emptyStore } from '../support/gauges.js'
 
 type Sample = { name: string; labels: Record<string, string>; value: number }
 
@@ -12,16 +13,15 @@ const archiveNumbers: ArchiveGauges = {
   bytes: { hot: 50, cold: 40 },
   lastRun: { finishedAtSeconds: 1_700_000_000, seconds: 1.5, events: 9, failed: false }
 }
-const emptyStore: StoreGauges = { totalEvents: 0, largestUsers: [], snapshots: 0, storageBytes: 0 }
 
 function setUp(options: Partial<MetricsOptions> = {}) {
   const register = new Registry()
   const errors: unknown[] = []
   const metrics = createMetrics({
     register,
+    ...emptyGauges,
     topAggregates: 20,
     topTenants: 100,
-    storeGauges: async () => emptyStore,
     subscriptionGauges: async () => [
       { subscription: 'crm', lagEvents: 7, lagSeconds: 1.5, pending: 3, dead: 2, blockedUsers: 1 }
     ],

@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { createMetrics } from '../../src/observe/metrics.js'
 import { createFeedService, type FeedService } from '../../src/services/feed.js'
 import { createLogTail, defaultTailLimits, type LogTail, type Polling } from '../../src/services/log-tail.js'
+import { emptyGauges } from '../support/gauges.js'
 import { type WatchedDb, watchDb } from '../support/watched-db.js'
 import { type Parts, testParts } from './parts.js'
 
@@ -22,12 +23,9 @@ export async function testFeed(
   const { eventTypes } = parts
   const metrics = createMetrics({
     register: new Registry(),
+    ...emptyGauges,
     topAggregates: 1,
     topTenants: 1,
-    subscriptionGauges: async () => [],
-    projectionGauges: async () => [],
-    archiveGauges: () => Promise.reject(new Error('not asked here')),
-    storeGauges: () => Promise.reject(new Error('not asked here')),
     onError: () => {}
   })
   const tail = createLogTail({

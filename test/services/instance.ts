@@ -8,6 +8,7 @@ import { createReplayService } from '../../src/services/replay.js'
 import { createStateCache } from '../../src/services/state-cache.js'
 import { createTailReader } from '../../src/services/tail-reader.js'
 import { selectStoreGauges } from '../../src/store/statistics.js'
+import { emptyGauges } from '../support/gauges.js'
 import { watchDb } from '../support/watched-db.js'
 import type { Parts } from './parts.js'
 
@@ -23,11 +24,9 @@ export function instance(
   const { db } = watched
   const metrics = createMetrics({
     register: new Registry(),
+    ...emptyGauges,
     topAggregates: 1,
     topTenants: 1,
-    subscriptionGauges: async () => [],
-    projectionGauges: async () => [],
-    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => selectStoreGauges(db, 1, 1),
     onError: () => {}
   })

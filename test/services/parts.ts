@@ -18,6 +18,7 @@ import { createStatisticsService, type StatisticsService } from '../../src/servi
 import { createTailReader } from '../../src/services/tail-reader.js'
 import { selectStoreGauges } from '../../src/store/statistics.js'
 import { type TestDatabase, testDb } from '../support/db.js'
+import { emptyGauges } from '../support/gauges.js'
 
 export type Parts = {
   db: Db
@@ -56,11 +57,9 @@ export async function testParts(
   const register = new Registry()
   const metrics = createMetrics({
     register,
+    ...emptyGauges,
     topAggregates: 10,
     topTenants: 10,
-    subscriptionGauges: async () => [],
-    projectionGauges: async () => [],
-    archiveGauges: () => Promise.reject(new Error('not asked here')),
     storeGauges: () => selectStoreGauges(db, buckets, 10),
     onError: (err) => t.fail('the store answers', { err })
   })
