@@ -39,7 +39,8 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'operations', description: 'health' }
       ]
     },
-    transformObject: (generated) => ('openapiObject' in generated ? describeEventData(generated.openapiObject) : {}),
+    transformObject: (generated) =>
+      'openapiObject' in generated ? requireLess(describeEventData(generated.openapiObject)) : {},
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => (schema.$id as string) ?? `def-${i}` }
   })
   for (const schema of [...components, ...eventDataSchemas()]) app.addSchema(schema)
@@ -79,6 +80,37 @@ function describeEventData(document: object): object {
     if (properties) properties.eventData = { description: 'data of the type', anyOf }
   }
   return document
+}
+
+type Asked = {
+  default?: unknown
+  properties?: Record<string, Asked>
+  required?: string[]
+  oneOf?: Asked[]
+  anyOf?: Asked[]
+}
+type AskedOperation = {
+  parameters?: { required?: boolean; schema: Asked }[]
+  requestBody?: { content: Record<string, { schema: Asked }> }
+}
+
+/** A client may leave out what has a default. The routes require it because it is filled in before they check. */
+function requireLess(document: object): object {
+  const { paths } = document as { paths: Record<string, Record<string, AskedOperation>> }
+  for (const operation of Object.values(paths).flatMap((operations) => Object.values(operations))) {
+    for (const parameter of operation.parameters ?? [])
+      if (parameter.schema.default !== undefined) parameter.required = false
+    for (const { schema } of Object.values(operation.requestBody?.content ?? {})) relax(schema)
+  }
+  return document
+}
+
+function relax(schema: Asked): void {
+  const properties = schema.properties ?? {}
+  const required = schema.required?.filter((name) => properties[name]?.default === undefined)
+  if (required?.length === 0) delete schema.required
+  else if (required) schema.required = required
+  for (const each of [...Object.values(properties), ...(schema.oneOf ?? []), ...(schema.anyOf ?? [])]) relax(each)
 }
 
 function codeList(): string {

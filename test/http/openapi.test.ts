@@ -73,6 +73,31 @@ t.test(
   }
 )
 
+t.test('what has a default may be left out', async (t) => {
+  const required: string[] = []
+  let defaults = 0
+  function look(name: string, schema: any): void {
+    for (const [property, each] of Object.entries<any>(schema?.properties ?? {})) {
+      if (each.default !== undefined) {
+        defaults++
+        if (schema.required?.includes(property)) required.push(`${name} ${property}`)
+      }
+      look(`${name}.${property}`, each)
+    }
+    for (const each of [...(schema?.oneOf ?? []), ...(schema?.anyOf ?? [])]) look(name, each)
+  }
+  for (const { name, operation } of operations as { name: string; operation: any }[]) {
+    for (const { name: parameter, required: isRequired, schema } of operation.parameters ?? []) {
+      if (schema.default === undefined) continue
+      defaults++
+      if (isRequired) required.push(`${name} ${parameter}`)
+    }
+    for (const { schema } of Object.values<any>(operation.requestBody?.content ?? {})) look(name, schema)
+  }
+  t.strictSame(required, [])
+  t.ok(defaults > 30, `${defaults} defaults`)
+})
+
 t.test('every code of the error table is in the document, and no other', async (t) => {
   const codes = Object.keys(errorTable).sort()
   const { Problem } = document.components.schemas
