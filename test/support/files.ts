@@ -1,6 +1,6 @@
 /**
- * Runs test files, each in a process of its own, as many at once as there are cores (with more the service sheds load, as it
- * should), and adds up what their TAP says.
+ * Runs test files, each in a process of its own, first those that must be alone, then as many at once as there are cores (with
+ * more the service sheds load, as it should), and adds up what their TAP says.
  * (The runner of tap would compile every file and all it imports anew: three times the time.)
  */
 import { spawn } from 'node:child_process'
@@ -14,6 +14,8 @@ export type Counts = { passed: number; failed: number }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FILE_TIMEOUT_MS = 150_000
+/** They judge how long something takes under a load that needs the whole machine: nothing else runs meanwhile. */
+const ALONE = /reliability\/delivery\./
 
 /** The files that are asked for; all when none is, those that take long first. */
 export async function testFiles(asked: string[]): Promise<string[]> {
@@ -27,16 +29,17 @@ export async function testFiles(asked: string[]): Promise<string[]> {
 
 /** Prints a line for each file that passes and all output of one that does not; counts assertions. */
 export async function runFiles(files: string[], env: NodeJS.ProcessEnv): Promise<Counts> {
-  const left = [...files]
   const sum: Counts = { passed: 0, failed: 0 }
-  async function work(): Promise<void> {
+  async function work(left: string[]): Promise<void> {
     for (let file = left.shift(); file; file = left.shift()) {
       const { passed, failed } = await runFile(file, env)
       sum.passed += passed
       sum.failed += failed
     }
   }
-  await Promise.all(Array.from({ length: availableParallelism() }, work))
+  await work(files.filter((file) => ALONE.test(file)))
+  const left = files.filter((file) => !ALONE.test(file))
+  await Promise.all(Array.from({ length: availableParallelism() }, () => work(left)))
   return sum
 }
 
