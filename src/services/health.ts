@@ -38,8 +38,9 @@ export function createHealthService(parts: { db: Db; migrations: Migration[]; pr
 
   async function probe(): Promise<Probe | string> {
     try {
-      const [settings] = await db.query<Omit<Probe, 'migration'>>(PROBE)
-      const [ledger] = settings!.ledger === null ? [] : await db.query<Pick<Probe, 'migration'>>(NEWEST)
+      const [settings] = await db.query<Omit<Probe, 'migration'>>(PROBE, [], { repeatable: true })
+      const [ledger] =
+        settings!.ledger === null ? [] : await db.query<Pick<Probe, 'migration'>>(NEWEST, [], { repeatable: true })
       return { ...settings!, migration: ledger?.migration ?? null }
     } catch (err) {
       return `the database does not answer (${toDbError(err).sqlState}); check that it runs and that DATABASE_URL is right`

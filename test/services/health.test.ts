@@ -7,6 +7,7 @@ import { startEmbeddedPostgres } from '../../src/db/embedded/start.js'
 import { migrate, readMigrations } from '../../src/db/migrate.js'
 import { createHealthService } from '../../src/services/health.js'
 import { asAdmin, testDatabase } from '../support/db.js'
+import { startProxy } from '../support/proxy.js'
 
 const migrations = await readMigrations()
 const newest = migrations.at(-1)!
@@ -65,6 +66,17 @@ t.test('an instance that leaves is not ready, although all else is well', async 
   t.equal(ready, false)
   t.strictSame(checks.process, { ok: false, detail: 'shutting down' })
   t.ok(checks.database.ok && checks.migrations.ok && checks.durability.ok)
+})
+
+t.test('a connection that dies under a look is no outage', async (t) => {
+  const { url } = await testDatabase(t)
+  const proxy = await startProxy(t, url)
+  const health = healthOf(t, proxy.url)
+  for (const marker of ['pg_is_in_recovery', 'max(number)']) {
+    const cut = proxy.cutOn(marker, 'after')
+    t.match(await health.readiness(), { ready: true })
+    await cut
+  }
 })
 
 t.test('migrations that are missing or newer are named, with the cure', async (t) => {
