@@ -42,6 +42,10 @@ export function archive({ bring, plan, note }: Bench): Scenario[] {
       body: JSON.stringify({ olderThanDays: 365 })
     })
     if (asked.status !== 202) throw new Error(await asked.text())
+    await until(async () => (await archiveOf(moving.server)).runs[0]!.status !== 'waiting', {
+      timeoutMs: 60_000,
+      what: 'the run to begin'
+    })
     return { machine, moving, still, before }
   })
 
