@@ -201,7 +201,7 @@ t.test('the line before the pool is bounded: one more than its limit is refused 
   const waiting = [one(db), one(db), one(db)]
   const { result, tookMs } = await timed(failureOf(one(db)))
   t.match(result, { outcome: 'unavailable', sqlState: 'POOL_BUSY' })
-  t.ok(tookMs < 1000, `${Math.round(tookMs)} ms`)
+  t.ok(tookMs < 200)
   await lock.release()
   await Promise.all(running)
   t.strictSame(await Promise.all(waiting), [1, 1, 1], 'those in line had their turn')

@@ -89,7 +89,7 @@ t.test('what doubles with each operation ends at the limit, in no time', async (
   const doubling = Array.from({ length: 100 }, (_, i) => copy('/a', `/a/${i}`))
   const startedAt = performance.now()
   t.match(outcome({ a: { text: 'x'.repeat(1000) } }, doubling), /writes more than/)
-  t.ok(performance.now() - startedAt < 2000)
+  t.ok(performance.now() - startedAt < 500)
   const deepening = Array.from({ length: 100 }, () => [copy('', '/a'), move('/a', '/b')]).flat()
   t.type(outcome({}, deepening), 'string')
 })

@@ -281,7 +281,7 @@ t.test(
     for (let i = 0; i < 1000; i++) found.add(await cache.get(key))
     const waitedMs = performance.now() - startedAt
     t.strictSame([...found], [null])
-    t.ok(waitedMs >= 3 * 49 && waitedMs < 5000, `1000 reads waited ${waitedMs.toFixed()} ms`)
+    t.ok(waitedMs >= 3 * 49 && waitedMs < 1000, `1000 reads waited ${waitedMs.toFixed()} ms`)
     t.ok(trouble.failed >= 3 && trouble.failed <= 4)
     redis.resume()
     await until(() => cache.get(key))
@@ -337,7 +337,7 @@ t.test('with Redis down, a call takes no time, and a connection is made when it 
   t.teardown(() => cache.close())
   const startedAt = performance.now()
   for (let i = 0; i < 1000; i++) await cache.get(newKey())
-  t.ok(performance.now() - startedAt < 5000, 'not even one command was waited for')
+  t.ok(performance.now() - startedAt < 500)
   t.equal(trouble.failed, 3)
   await elsewhere.start()
   await untilConnected(cache) // long before it would have tried by itself
