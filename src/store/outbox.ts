@@ -1,7 +1,7 @@
 /** What subscriptions owe: events that they passed without delivering them (0004_delivery.sql says what is kept true). */
 import { and, asc, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
-import { eventOutbox } from '../db/tables.js'
+import { eventOutbox } from '../db/delivery-tables.js'
 import type { StoredEvent } from '../domain/event.js'
 import { type EventQuery, selectKept, withArchived } from './tiers.js'
 

@@ -1,7 +1,7 @@
 /** What projections made of the log, and how far they got (0007_projections.sql says what is kept true). */
 import { and, asc, eq, gt } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
-import { projectionParked } from '../db/tables.js'
+import { projectionParked } from '../db/projection-tables.js'
 import { nameOfRow, type Projection, type Row, type TableRow } from '../domain/projection.js'
 
 /** Names the worker that keeps the tables of a projection that serve, or those that a rebuild fills. */

@@ -1,7 +1,7 @@
 /** Subscriptions: what they are, how far they got, and what the functions of 0004_delivery.sql change about them. */
 import { and, asc, eq, isNull } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
-import { subscriptions } from '../db/tables.js'
+import { subscriptions } from '../db/delivery-tables.js'
 import type { SubscriptionDefinition, SubscriptionState } from '../domain/subscription.js'
 
 export type Subscription = {

@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import t from 'tap'
 import * as archiveTables from '../../src/db/archive-tables.js'
+import * as deliveryTables from '../../src/db/delivery-tables.js'
 import { type Migration, MigrationError, migrate, readMigrations } from '../../src/db/migrate.js'
-import * as serviceTables from '../../src/db/tables.js'
+import * as projectionTables from '../../src/db/projection-tables.js'
+import * as logTables from '../../src/db/tables.js'
 import { type TestDatabase, testDatabase } from '../support/db.js'
 import { request } from '../support/http.js'
 import { startProcess } from '../support/process.js'
@@ -19,7 +21,7 @@ const ledger = ({ run }: TestDatabase) =>
 
 const asLedger = (migrations: Migration[]) => migrations.map(({ number, name, hash }) => ({ number, name, hash }))
 
-const tables = { ...serviceTables, ...archiveTables }
+const tables = { ...logTables, ...deliveryTables, ...projectionTables, ...archiveTables }
 
 const tablesOf = async ({ run }: TestDatabase): Promise<string[]> => {
   const rows = await run<{ name: string }>(
@@ -132,7 +134,7 @@ t.test('a wrong name or password fails at once, because waiting would not help',
   t.ok(performance.now() - startedAt < 5000)
 })
 
-t.test('drizzle/ is what drizzle-kit makes of tables.ts', async (t) => {
+t.test('drizzle/ is what drizzle-kit makes of the tables in src/db', async (t) => {
   const folder = new URL('../../drizzle/', import.meta.url)
   const journal = JSON.parse(await readFile(new URL('meta/_journal.json', folder), 'utf8'))
   const newest = String(journal.entries.at(-1).idx).padStart(4, '0')
@@ -146,7 +148,7 @@ t.test('drizzle/ is what drizzle-kit makes of tables.ts', async (t) => {
   )
 })
 
-t.test('what the files make in the database is what tables.ts says', async (t) => {
+t.test('what the files make in the database is what the tables in src/db say', async (t) => {
   const [byFiles, byTables] = [await testDatabase(t), await testDatabase(t, { empty: true })]
   const statements = await generateMigration(generateDrizzleJson({}), generateDrizzleJson(tables))
   for (const statement of statements) await byTables.run(statement)
@@ -157,7 +159,7 @@ t.test('what the files make in the database is what tables.ts says', async (t) =
     UNION ALL SELECT table_name || '.' || column_name,
       concat_ws(' ', data_type, character_maximum_length, datetime_precision, is_nullable, column_default)
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'whole_log'`
-  // The index for words is made only where the extension is, which tables.ts cannot say.
+  // The index for words is made only where the extension is, which Drizzle cannot say.
   const shape = (database: TestDatabase) =>
     database.run<{ name: string }>(
       `SELECT * FROM (${described}) d WHERE name NOT LIKE 'schema_migrations%' AND name <> 'IDX_READ_MODEL_SEARCH' ORDER BY name, definition`
