@@ -14,6 +14,7 @@ import Fastify, {
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
 import { registerAsyncApi } from './http/asyncapi.js'
+import { registerAuth } from './http/auth.js'
 import { registerClosing } from './http/closing.js'
 import { buildSerializer, buildValidator } from './http/compilers.js'
 import { registerDeadline } from './http/deadline.js'
@@ -23,6 +24,7 @@ import { createLongBodies, type LongBodies } from './http/long-bodies.js'
 import { registerMeasure } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
+import { apiKeyRoutes } from './http/routes/api-keys.js'
 import { archiveRoutes } from './http/routes/archive.js'
 import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
@@ -38,6 +40,7 @@ import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
+import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
 import type { DirectoryService } from './services/directory.js'
 import type { EventTypeService } from './services/event-types.js'
@@ -54,6 +57,7 @@ import type { SubscriptionService } from './services/subscriptions.js'
 import type { VerifyService } from './services/verify.js'
 
 export type Services = {
+  access: AccessService
   archive: ArchiveService
   directory: DirectoryService
   events: EventService
@@ -118,11 +122,13 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
+  registerAuth(app, services.access)
   await shedLoad(app)
   await registerMeasure(app, { register })
   await registerOpenApi(app)
   registerAsyncApi(app)
 
+  await app.register(apiKeyRoutes, { access: services.access })
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, fingerprintOf })
   await app.register(feedRoutes, {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Cron } from 'croner'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import ipaddr from 'ipaddr.js'
 import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
 import { createBackground } from './background.js'
@@ -18,6 +19,7 @@ import type { RedisCache } from './edge/redis-cache.js'
 import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createProjecting } from './projecting.js'
+import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createArchiveService } from './services/archive.js'
 import { ClaimsRefused, settleClaims } from './services/claims.js'
@@ -48,6 +50,8 @@ export class StartError extends Error {
 
 export type Service = {
   app: FastifyInstance
+  /** Whether requests must say who sends them; `open` means that nobody set it up. */
+  authentication: () => ReturnType<AccessService['mode']>
   /** Starts the background work. */
   start(): void
   /**
@@ -88,11 +92,19 @@ export async function compose(
   let shared: RedisCache | null
   let identity: StoreIdentity
   let claiming: Claiming
+  const access = createAccessService({
+    db,
+    required: config.AUTH === undefined ? undefined : config.AUTH === 'on',
+    tokens: null
+  })
   try {
     identity = await claimIdentity(db, buckets)
     assertBuckets(buckets, identity.buckets)
     claiming = await claimsOf(db, databaseUrl, config.UNIQUE_CLAIMS)
     await eventTypes.refresh()
+    if (config.BOOTSTRAP_ADMIN_KEY !== undefined) await access.bootstrap(config.BOOTSTRAP_ADMIN_KEY)
+    await access.refresh()
+    assertGuarded(config.HOST, access.mode())
     shared = await openSharedCache(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
     await db.close()
@@ -217,6 +229,7 @@ export async function compose(
   const archive = createArchiveService({ db, buckets, policy: archivePolicy })
   const app = await buildApp({
     services: {
+      access,
       archive,
       directory,
       events,
@@ -279,6 +292,7 @@ export async function compose(
 
   return {
     app,
+    authentication: access.mode,
     start() {
       background.start()
       projecting.start()
@@ -291,6 +305,7 @@ export async function compose(
       await queue.close()
       await Promise.all([background.stop(), projecting.stop(), delivery.stop()])
       shared?.close()
+      await access.close()
       await db.close()
     }
   }
@@ -321,6 +336,17 @@ async function claimsOf(db: Db, databaseUrl: string, setting: string | undefined
     throw err
   }
 }
+
+/** Nobody else than this machine is served without authentication, unless AUTH=off says so. */
+function assertGuarded(host: string, mode: ReturnType<AccessService['mode']>): void {
+  if (mode !== 'open' || isLoopback(host)) return
+  throw new StartError(
+    `HOST is ${host}, where others reach this service, and nobody would have to say who they are. Make a key with \`user-events key create\`, or set BOOTSTRAP_ADMIN_KEY; set AUTH=off only if something in front of the service sees to it.`
+  )
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback')
 
 function assertBuckets(asked: number, stored: number): void {
   if (asked === stored) return

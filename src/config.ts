@@ -5,6 +5,7 @@
 import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { Cron } from 'croner'
+import { CHOSEN_KEY } from './domain/api-key.js'
 import { LARGEST_USERS_MAX } from './store/statistics.js'
 
 const integer = (minimum: number, maximum: number, value: number, description: string) =>
@@ -32,6 +33,18 @@ export const settings = Type.Object({
   DATA_DIR: Type.String({ minLength: 1, default: './data', description: 'folder of the embedded PostgreSQL' }),
   HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'address to listen on' }),
   PORT: integer(0, 65_535, 3000, 'port to listen on; 0 takes any free one'),
+  AUTH: Type.Optional(
+    Type.Union([Type.Literal('on'), Type.Literal('off')], {
+      description:
+        'whether requests must say who sends them; absent: as soon as there is an API key, and until then only this machine is served'
+    })
+  ),
+  BOOTSTRAP_ADMIN_KEY: Type.Optional(
+    Type.String({
+      pattern: CHOSEN_KEY,
+      description: 'API key with all scopes that is there from the start: 32 to 200 random characters'
+    })
+  ),
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info', description: 'least level that is logged: trace, debug, info, warn, error, fatal, silent' }
@@ -128,7 +141,7 @@ export function loadConfig(env: Record<string, string | undefined>): Readonly<Co
   const config = Value.Default(settings, given)
   const wrong = [...Value.Errors(settings, config)].map(({ path, schema, message }) => {
     const name = path.slice(1)
-    return `${name} is ${shown(env[name]!)}: ${explain(schema, message)} (${schema.description}).`
+    return `${name} is ${SECRET.has(name) ? 'set' : shown(env[name]!)}: ${explain(schema, message)} (${schema.description}).`
   })
   if (wrong.length > 0) throw new ConfigError([...new Set(wrong)].join('\n'))
   return Object.freeze(config as Config)
@@ -140,6 +153,9 @@ function read(schema: TSchema, text: string): unknown {
   if (schema.type === 'boolean' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true'
   return text
 }
+
+/** Values that no sentence may hold. */
+const SECRET = new Set(['BOOTSTRAP_ADMIN_KEY'])
 
 /** A wrong value as it was given, but without the credentials of an address: the sentence may end in a log. */
 const shown = (text: string): string => JSON.stringify(text.replace(/:.*@/, ':…@'))

@@ -17,6 +17,10 @@ async function main(): Promise<void> {
     const service = await compose(config, config.DATABASE_URL ?? database!.url, logger)
     const address = await service.app.listen({ host: config.HOST, port: config.PORT })
     service.start()
+    if (service.authentication() === 'open')
+      logger.warn(
+        'nobody has to say who they are, so only this machine is served: make an API key (user-events key create) to change that'
+      )
     logger.info(
       { address, docs: `${address}/docs`, database: database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL' },
       'ready'

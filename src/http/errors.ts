@@ -31,7 +31,11 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   RANGE_INVALID: { status: 400, title: 'A span of time is empty or too long' },
   TARGET_AMBIGUOUS: { status: 400, title: 'A version and a moment are asked for at once' },
   VALIDATION_FAILED: { status: 400, title: 'The request does not fit the contract' },
+  UNAUTHENTICATED: { status: 401, title: 'The request does not say who sends it, or not credibly' },
+  SCOPE_MISSING: { status: 403, title: 'The credentials do not allow this' },
+  TENANT_FORBIDDEN: { status: 403, title: 'The credentials are for another tenant' },
   NO_STATE_YET: { status: 404, title: 'The user had no events yet' },
+  API_KEY_NOT_FOUND: { status: 404, title: 'There is no such API key' },
   EVENT_TYPE_NOT_FOUND: { status: 404, title: 'There is no such event type' },
   OWED_EVENT_NOT_FOUND: { status: 404, title: 'The subscription does not owe this event' },
   PROJECTION_NOT_FOUND: { status: 404, title: 'There is no such projection' },
@@ -43,6 +47,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not know this method' },
   IMPORT_INTERRUPTED: { status: 408, title: 'The body of an import broke off' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
+  API_KEYS_FULL: { status: 409, title: 'There is no room for more API keys' },
   ARCHIVE_RUNNING: { status: 409, title: 'The archive is at work already' },
   CLAIM_TAKEN: { status: 409, title: 'A value that must be unique belongs to another user' },
   EVENT_ID_REUSED: { status: 409, title: 'An event id is stored already with other content' },
@@ -60,6 +65,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
   EVENT_TOO_LARGE: { status: 413, title: 'An event is too large' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body has a media type that the route does not take' },
+  API_KEY_INVALID: { status: 422, title: 'The API key cannot be what is asked for' },
   ARCHIVE_AGE_MISSING: { status: 422, title: 'It is not said how old events must be' },
   DUPLICATE_EVENT_ID: { status: 422, title: 'An event id stands twice in the request' },
   IMPORT_LINE_INVALID: { status: 422, title: 'A line of an import is not valid' },
@@ -80,6 +86,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   ARCHIVE_OFFLINE: { status: 503, title: 'Events of the archive are offline' },
   DATABASE_UNAVAILABLE: { status: 503, title: 'The database cannot be reached' },
   DEADLINE_EXCEEDED: { status: 503, title: 'The request took too long' },
+  KEYS_UNAVAILABLE: { status: 503, title: 'Credentials cannot be checked now' },
   OUTCOME_UNKNOWN: { status: 503, title: 'Whether the events were stored is not known' },
   OVERLOADED: { status: 503, title: 'The service has more work than it can do' },
   PROJECTION_BEHIND: { status: 503, title: 'The read model does not hold what is asked for yet' },
@@ -120,6 +127,7 @@ export function sendProblem(reply: FastifyReply, failure: Failure, url: string):
   const problem = problemOf(failure, url.split('?', 1)[0]!)
   reply.code(problem.status)
   if (problem.status === 503 || problem.status === 429) reply.header('retry-after', RETRY_AFTER_S)
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="user-event-store"')
   if (problem.status === 408) reply.header('connection', 'close')
   reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
 }

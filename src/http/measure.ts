@@ -29,8 +29,12 @@ export async function registerMeasure(app: FastifyInstance, { register }: { regi
     }
   })
 
-  app.get('/metrics', { schema: { hide: true }, logLevel: 'warn' }, async (_request, reply) => {
-    reply.type(register.contentType)
-    return register.metrics()
-  })
+  app.get(
+    '/metrics',
+    { config: { scopes: ['tenants:all'] }, schema: { hide: true }, logLevel: 'warn' },
+    async (_request, reply) => {
+      reply.type(register.contentType)
+      return register.metrics()
+    }
+  )
 }

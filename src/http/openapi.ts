@@ -24,6 +24,16 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         license: { name: 'MIT', identifier: 'MIT' }
       },
       servers: [{ url: '/', description: 'this service' }],
+      components: {
+        securitySchemes: {
+          credentials: {
+            type: 'http',
+            scheme: 'bearer',
+            description:
+              'An API key or a token. Each operation names the scopes that it needs. Nothing is asked for as long as authentication is not set up, or with AUTH=off.'
+          }
+        }
+      },
       security: [],
       tags: [
         { name: 'events', description: 'append and read' },
@@ -36,8 +46,13 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         { name: 'projections', description: 'how far the read models are, and their rebuild' },
         { name: 'archive', description: 'old events, which move to partitions of their own' },
         { name: 'stats', description: 'numbers about the store' },
+        { name: 'access', description: 'who may do what, and what administrators did' },
         { name: 'operations', description: 'health' }
       ]
+    },
+    transform: ({ schema, url, route }) => {
+      const scopes = route.config?.scopes ?? []
+      return { schema: { ...schema, ...(scopes.length > 0 && { security: [{ credentials: scopes }] }) } as never, url }
     },
     transformObject: (generated) =>
       'openapiObject' in generated ? requireLess(describeEventData(generated.openapiObject)) : {},

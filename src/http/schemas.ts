@@ -2,7 +2,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { builtInTypes } from '../domain/catalog.js'
 import { DomainError } from '../domain/errors.js'
-import { DEFAULT_TENANT, type StreamKey, UUID } from '../domain/event.js'
+import { type StreamKey, UUID } from '../domain/event.js'
 import { parseInstant } from '../domain/formats.js'
 import { type ErrorCode, errorTable } from './errors.js'
 
@@ -141,7 +141,9 @@ export const components = [Event, NewEvent, User, SnapshotMetadata, SnapshotSumm
 export const userParams = Type.Object({ userId: uuid('user id') })
 
 export const tenantHeader = {
-  'x-tenant-id': Type.Optional(uuid('tenant that owns the user; the nil UUID when absent'))
+  'x-tenant-id': Type.Optional(
+    uuid('tenant to act for: that of the credentials when absent; another one takes the scope tenants:all')
+  )
 }
 
 export const tenantHeaders = Type.Object(tenantHeader)
@@ -167,12 +169,9 @@ export const shownAs = {
 export const noQuery = Type.Object({}, { additionalProperties: false })
 
 /** The stream a request speaks of; ids are lower case from here on. */
-export function keyOf(request: { params: { userId: string }; headers: { 'x-tenant-id'?: string } }): StreamKey {
-  return { tenantId: tenantOf(request), userId: request.params.userId.toLowerCase() }
+export function keyOf({ tenantId, params }: { params: { userId: string }; tenantId: string }): StreamKey {
+  return { tenantId, userId: params.userId.toLowerCase() }
 }
-
-export const tenantOf = (request: { headers: { 'x-tenant-id'?: string } }): string =>
-  request.headers['x-tenant-id']?.toLowerCase() ?? DEFAULT_TENANT
 
 /** A moment of the query in UTC. Throws MOMENT_INVALID for leap seconds and the like, which the schema lets pass. */
 export function momentOf(pointer: string, text: string | undefined): string | undefined {
@@ -192,7 +191,11 @@ const ANY_ROUTE: ErrorCode[] = [
   'DATABASE_UNAVAILABLE',
   'DEADLINE_EXCEEDED',
   'OVERLOADED',
-  'SHUTTING_DOWN'
+  'SHUTTING_DOWN',
+  'UNAUTHENTICATED',
+  'SCOPE_MISSING',
+  'TENANT_FORBIDDEN',
+  'KEYS_UNAVAILABLE'
 ]
 const WITH_BODY: ErrorCode[] = [
   'MALFORMED_JSON',

@@ -103,11 +103,11 @@ export function createSubscriptionService(parts: {
       return { ...(await shown(await find({ tenantId, name }))), secret }
     },
 
-    /** The subscriptions of a tenant and those of all tenants, the oldest first. */
-    async list(tenantId: string): Promise<ShownSubscription[]> {
+    /** The subscriptions of a tenant and, with `global`, those of all tenants, the oldest first. */
+    async list(tenantId: string, { global }: { global: boolean }): Promise<ShownSubscription[]> {
       const [all, numbers] = await Promise.all([selectSubscriptions(db), selectSubscriptionNumbers(db)])
       return all
-        .filter((each) => each.tenantId === null || each.tenantId === tenantId)
+        .filter((each) => (each.tenantId === null ? global : each.tenantId === tenantId))
         .map((each) =>
           shownWith(
             each,

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import t from 'tap'
+import * as accessTables from '../../src/db/access-tables.js'
 import * as archiveTables from '../../src/db/archive-tables.js'
 import * as deliveryTables from '../../src/db/delivery-tables.js'
 import { type Migration, MigrationError, migrate, readMigrations } from '../../src/db/migrate.js'
@@ -21,7 +22,7 @@ const ledger = ({ run }: TestDatabase) =>
 
 const asLedger = (migrations: Migration[]) => migrations.map(({ number, name, hash }) => ({ number, name, hash }))
 
-const tables = { ...logTables, ...deliveryTables, ...projectionTables, ...archiveTables }
+const tables = { ...logTables, ...deliveryTables, ...projectionTables, ...archiveTables, ...accessTables }
 
 const tablesOf = async ({ run }: TestDatabase): Promise<string[]> => {
   const rows = await run<{ name: string }>(

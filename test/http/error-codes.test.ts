@@ -4,6 +4,9 @@ import t from 'tap'
 import { type ErrorCode, errorTable } from '../../src/http/errors.js'
 
 const provenIn: Record<ErrorCode, string> = {
+  API_KEY_INVALID: 'api-keys',
+  API_KEY_NOT_FOUND: 'api-keys',
+  API_KEYS_FULL: 'api-keys',
   ARCHIVE_AGE_MISSING: 'archive',
   ARCHIVE_OFFLINE: 'archive-offline',
   ARCHIVE_RUNNING: 'archive',
@@ -29,6 +32,7 @@ const provenIn: Record<ErrorCode, string> = {
   INVALID_EVENT_DATA: 'event-types',
   INVALID_EVENT_SCHEMA: 'registered-types',
   INVALID_UPCAST: 'registered-types',
+  KEYS_UNAVAILABLE: 'auth',
   MALFORMED_JSON: 'json-hazards',
   MALFORMED_REQUEST: 'shell',
   METHOD_NOT_ALLOWED: 'shell',
@@ -46,6 +50,7 @@ const provenIn: Record<ErrorCode, string> = {
   RANGE_INVALID: 'activity',
   REQUEST_TIMEOUT: 'sockets',
   ROUTE_NOT_FOUND: 'shell',
+  SCOPE_MISSING: 'auth',
   SHUTTING_DOWN: 'sockets',
   SNAPSHOT_NOT_FOUND: 'snapshots',
   SUBSCRIPTION_EXISTS: 'subscriptions',
@@ -53,7 +58,9 @@ const provenIn: Record<ErrorCode, string> = {
   SUBSCRIPTION_NOT_FOUND: 'subscriptions',
   SUBSCRIPTIONS_FULL: 'subscriptions',
   TARGET_AMBIGUOUS: 'state',
+  TENANT_FORBIDDEN: 'auth',
   TOO_MANY_STREAMS: 'feed-stream',
+  UNAUTHENTICATED: 'auth',
   UNKNOWN_EVENT_TYPE: 'life-cycle',
   UNKNOWN_SCHEMA_VERSION: 'life-cycle',
   UNSAFE_JSON: 'json-hazards',

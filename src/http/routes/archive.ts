@@ -53,6 +53,7 @@ export const archiveRoutes: FastifyPluginAsyncTypebox<{ archive: ArchiveService 
   app.get(
     '/admin/archive',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'readArchive',
         summary: 'What is archived, and how runs went',
@@ -67,6 +68,7 @@ export const archiveRoutes: FastifyPluginAsyncTypebox<{ archive: ArchiveService 
   app.post(
     '/admin/archive/runs',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'runArchive',
         summary: 'Move old events to the archive now',

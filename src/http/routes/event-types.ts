@@ -4,7 +4,8 @@ import { Type } from '@sinclair/typebox'
 import { type EventTypeDefinition, TYPE_NAME } from '../../domain/custom-type.js'
 import { OPERATIONS_MAX } from '../../domain/patch.js'
 import type { EventTypeService } from '../../services/event-types.js'
-import { noQuery, problems, tenantHeaders, tenantOf, text } from '../schemas.js'
+import { ownerOf } from '../auth.js'
+import { noQuery, problems, tenantHeaders, text } from '../schemas.js'
 
 const Json = Type.Object({}, { additionalProperties: true })
 const JsonPatch = Type.Array(Json, { maxItems: OPERATIONS_MAX, description: 'RFC 6902 JSON Patch' })
@@ -110,6 +111,7 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
   app.put(
     '/event-types/:type/versions/:version',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'registerEventType',
         summary: 'Register a version of an event type',
@@ -159,7 +161,7 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
     async (request, reply) => {
       const { type, version } = request.params
       const { scope, dryRun } = request.query
-      const tenantId = scope === 'global' ? null : tenantOf(request)
+      const tenantId = ownerOf(request, scope)
       const definition = { summary: '', personalData: [], ...request.body } as unknown as EventTypeDefinition
       const { created, breaks } = await eventTypes.register(tenantId, type, version, definition, { dryRun })
       reply.code(created ? 201 : 200)
@@ -170,6 +172,7 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
   app.get(
     '/event-types',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'listEventTypes',
         summary: 'List the event types of a tenant',
@@ -179,12 +182,13 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
         response: { 200: Type.Object({ eventTypes: Type.Array(Summary) }), ...problems([]) }
       }
     },
-    async (request) => ({ eventTypes: eventTypes.list(tenantOf(request)) })
+    async (request) => ({ eventTypes: eventTypes.list(request.tenantId) })
   )
 
   app.get(
     '/event-types/:type',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readEventType',
         summary: 'Read an event type with all its versions',
@@ -195,6 +199,6 @@ export const eventTypeRoutes: FastifyPluginAsyncTypebox<{ eventTypes: EventTypeS
         response: { 200: Details, ...problems(['EVENT_TYPE_NOT_FOUND']) }
       }
     },
-    (request) => eventTypes.withTypes(async () => eventTypes.get(tenantOf(request), request.params.type))
+    (request) => eventTypes.withTypes(async () => eventTypes.get(request.tenantId, request.params.type))
   )
 }

@@ -99,6 +99,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
   app.post(
     '/users/:userId/events',
     {
+      config: { scopes: ['events:write'] },
       schema: {
         operationId: 'appendEvents',
         summary: 'Append events to a user',
@@ -168,6 +169,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/events',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readEvents',
         summary: "Read a user's events",
@@ -222,6 +224,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/events/:version',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readEvent',
         summary: 'Read one event',

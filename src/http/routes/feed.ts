@@ -5,17 +5,7 @@ import type { FastifyReply } from 'fastify'
 import type { FeedPage, FeedService } from '../../services/feed.js'
 import { sendEventStream } from '../event-stream.js'
 import { nextLink } from '../next-link.js'
-import {
-  Event,
-  eventTypeFilter,
-  problems,
-  ref,
-  shownAs,
-  tenantHeader,
-  tenantHeaders,
-  tenantOf,
-  uuid
-} from '../schemas.js'
+import { Event, eventTypeFilter, problems, ref, shownAs, tenantHeader, tenantHeaders, uuid } from '../schemas.js'
 import type { StreamSlots } from '../stream-slots.js'
 
 const PAGE_MAX = 1000
@@ -108,6 +98,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
   app.get(
     '/events',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readFeed',
         summary: 'Read all events',
@@ -143,7 +134,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
     '/events/stream',
     {
       // How long somebody listened is no duration of a request.
-      config: { disableMetrics: true },
+      config: { scopes: ['events:read'], disableMetrics: true },
       schema: {
         operationId: 'streamFeed',
         summary: 'Follow all events',
@@ -181,10 +172,10 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
 
 function selectionOf(request: {
   query: { eventType?: string[]; userId?: string; upcast: boolean; includeSource: boolean }
-  headers: { 'x-tenant-id'?: string }
+  tenantId: string
 }) {
   const { eventType, userId, upcast, includeSource } = request.query
-  return { tenantId: tenantOf(request), eventTypes: eventType, userId: userId?.toLowerCase(), upcast, includeSource }
+  return { tenantId: request.tenantId, eventTypes: eventType, userId: userId?.toLowerCase(), upcast, includeSource }
 }
 
 /** The events are JSON already, made once for all who read them. */

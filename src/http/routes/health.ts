@@ -16,6 +16,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
   app.get(
     '/livez',
     {
+      config: { scopes: [] },
       schema: {
         operationId: 'isLive',
         summary: 'Whether the process answers',
@@ -29,6 +30,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
   app.get(
     '/readyz',
     {
+      config: { scopes: [] },
       schema: {
         operationId: 'isReady',
         summary: 'Whether requests should be sent here',

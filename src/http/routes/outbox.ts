@@ -37,6 +37,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
   app.get(
     '/admin/subscriptions/:name/outbox',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'listOwedEvents',
         summary: 'List dead letters, and other events that are owed',
@@ -78,6 +79,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
   app.get(
     '/admin/subscriptions/:name/outbox/:userId/:version',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'readOwedEvent',
         summary: 'Read an owed event with its content',
@@ -108,6 +110,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
   app.post(
     '/admin/subscriptions/:name/outbox/retry',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'retryOwedEvents',
         summary: 'Try dead letters again',
@@ -132,6 +135,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
   app.post(
     '/admin/subscriptions/:name/outbox/discard',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'discardOwedEvents',
         summary: 'Give dead letters up',

@@ -41,6 +41,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.get(
     '/admin/projections',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'listProjections',
         summary: 'How far the projections are',
@@ -55,6 +56,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.get(
     '/admin/projections/:name',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'readProjection',
         summary: 'How far a projection is, and its rebuild',
@@ -70,6 +72,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.get(
     '/admin/projections/:name/parked',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'listParkedUsers',
         summary: 'Users whose events could not be applied',
@@ -110,6 +113,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.post(
     '/admin/projections/:name/parked/retry',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'retryParkedUsers',
         summary: 'Try parked users again',
@@ -136,6 +140,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.post(
     '/admin/projections/:name/rebuild',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'rebuildProjection',
         summary: 'Rebuild a projection from the log',
@@ -156,6 +161,7 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
   app.delete(
     '/admin/projections/:name/old-tables',
     {
+      config: { scopes: ['events:admin', 'tenants:all'] },
       schema: {
         operationId: 'dropOldTables',
         summary: 'Drop the tables that the last rebuild replaced',

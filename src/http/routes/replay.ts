@@ -51,6 +51,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/state',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'readState',
         summary: "Read a user's state",
@@ -114,6 +115,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/diff',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'diffStates',
         summary: 'What changed between two versions',

@@ -18,6 +18,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.get(
     '/users/:userId/snapshots',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'listSnapshots',
         summary: "List a user's snapshots",
@@ -49,6 +50,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.get(
     '/users/:userId/snapshots/latest',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'readLatestSnapshot',
         summary: "Read a user's newest usable snapshot",
@@ -68,6 +70,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.post(
     '/admin/users/:userId/snapshots',
     {
+      config: { scopes: ['snapshots:admin'] },
       schema: {
         operationId: 'takeSnapshot',
         summary: 'Make a snapshot of the current state',
@@ -109,6 +112,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.post(
     '/admin/users/:userId/snapshots/cleanup',
     {
+      config: { scopes: ['snapshots:admin'] },
       schema: {
         operationId: 'cleanUpSnapshots',
         summary: "Delete a user's older snapshots",
@@ -126,6 +130,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.delete(
     '/admin/users/:userId/snapshots',
     {
+      config: { scopes: ['snapshots:admin'] },
       schema: {
         operationId: 'deleteSnapshots',
         summary: "Delete all of a user's snapshots",
@@ -143,6 +148,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
   app.post(
     '/admin/snapshots/cleanup',
     {
+      config: { scopes: ['snapshots:admin', 'tenants:all'] },
       schema: {
         operationId: 'expireSnapshots',
         summary: 'Delete old snapshots of all users',

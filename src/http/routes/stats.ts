@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { ACTIVITY_INTERVALS } from '../../domain/activity.js'
 import type { StatisticsService } from '../../services/statistics.js'
 import { atLeastOf, positionHeaders, reflectedPosition, reflection } from '../reflection.js'
-import { instant, noQuery, problems, tenantHeaders, tenantOf } from '../schemas.js'
+import { instant, noQuery, problems, tenantHeaders } from '../schemas.js'
 
 const momentOrNull = (description: string) => Type.Union([instant(description), Type.Null()])
 
@@ -37,6 +37,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
   app.get(
     '/stats/events',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readEventStatistics',
         summary: 'Numbers about events',
@@ -57,12 +58,13 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
         }
       }
     },
-    (request) => statistics.events(tenantOf(request))
+    (request) => statistics.events(request.tenantId)
   )
 
   app.get(
     '/stats/snapshots',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'readSnapshotStatistics',
         summary: 'Numbers about snapshots',
@@ -97,12 +99,13 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
         }
       }
     },
-    (request) => statistics.snapshots(tenantOf(request), request.query.limit)
+    (request) => statistics.snapshots(request.tenantId, request.query.limit)
   )
 
   app.get(
     '/stats/activity',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'readActivity',
         summary: 'What happened by day, week or month',
@@ -137,7 +140,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
     (request) => {
       const { from, to, interval } = request.query
       return statistics.activity(
-        tenantOf(request),
+        request.tenantId,
         { ...(from && { from }), ...(to && { to }), interval },
         atLeastOf(request)
       )

@@ -1,9 +1,11 @@
 /** Routes that make, watch and hold subscriptions. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
 import { SubscriptionDefinition } from '../../domain/subscription.js'
 import type { Scoped, SubscriptionService } from '../../services/subscriptions.js'
-import { instant, noQuery, nullable, problems, tenantHeaders, tenantOf } from '../schemas.js'
+import { ownerOf } from '../auth.js'
+import { instant, noQuery, nullable, problems, tenantHeaders } from '../schemas.js'
 
 export const subscriptionParams = Type.Object({
   name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of the subscription' })
@@ -18,13 +20,10 @@ export const scopeQuery = {
 
 /** Which subscription a request speaks of. */
 export const scopedOf = (
-  request: Parameters<typeof tenantOf>[0],
+  request: Pick<FastifyRequest, 'principal' | 'tenantId'>,
   scope: 'tenant' | 'global',
   name: string
-): Scoped => ({
-  tenantId: scope === 'global' ? null : tenantOf(request),
-  name
-})
+): Scoped => ({ tenantId: ownerOf(request, scope), name })
 
 const Start = Type.Union(
   [Type.Literal('beginning'), Type.Literal('now'), Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })],
@@ -98,6 +97,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
   app.post(
     '/admin/subscriptions',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'createSubscription',
         summary: 'Deliver events to another system',
@@ -135,28 +135,35 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
   app.get(
     '/admin/subscriptions',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'listSubscriptions',
         summary: 'List subscriptions with their lag',
-        description: "The tenant's own and those of all tenants.",
+        description: "The tenant's own and, for who has the scope tenants:all, those of all tenants.",
         tags: ['subscriptions'],
         headers: tenantHeaders,
         querystring: noQuery,
         response: { 200: Type.Object({ subscriptions: Type.Array(Subscription) }), ...problems([]) }
       }
     },
-    async (request) => ({ subscriptions: await subscriptions.list(tenantOf(request)) })
+    async ({ tenantId, principal }) => ({
+      subscriptions: await subscriptions.list(tenantId, { global: principal.scopes.has('tenants:all') })
+    })
   )
 
   app.get(
     '/admin/subscriptions/:name',
-    { schema: { operationId: 'readSubscription', summary: 'Read a subscription', ...one, response: answer } },
+    {
+      config: { scopes: ['events:admin'] },
+      schema: { operationId: 'readSubscription', summary: 'Read a subscription', ...one, response: answer }
+    },
     (request) => subscriptions.get(scopedOf(request, request.query.scope, request.params.name))
   )
 
   app.post(
     '/admin/subscriptions/:name/pause',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'pauseSubscription',
         summary: 'Deliver nothing for a while',
@@ -170,13 +177,17 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
 
   app.post(
     '/admin/subscriptions/:name/resume',
-    { schema: { operationId: 'resumeSubscription', summary: 'Go on delivering', ...one, response: answer } },
+    {
+      config: { scopes: ['events:admin'] },
+      schema: { operationId: 'resumeSubscription', summary: 'Go on delivering', ...one, response: answer }
+    },
     (request) => subscriptions.resume(scopedOf(request, request.query.scope, request.params.name))
   )
 
   app.post(
     '/admin/subscriptions/:name/reset',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'resetSubscription',
         summary: 'Start again from another place',
@@ -195,6 +206,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
   app.delete(
     '/admin/subscriptions/:name',
     {
+      config: { scopes: ['events:admin'] },
       schema: {
         operationId: 'deleteSubscription',
         summary: 'Delete a subscription with its checkpoint and what it owes',

@@ -6,17 +6,7 @@ import type { ExportService } from '../../services/export.js'
 import type { ImportService } from '../../services/import.js'
 import { bytesOf, SILENCE_MS } from '../long-bodies.js'
 import { sendNdjson } from '../ndjson.js'
-import {
-  eventTypeFilter,
-  instant,
-  momentOf,
-  noQuery,
-  problems,
-  shownAs,
-  tenantHeaders,
-  tenantOf,
-  uuid
-} from '../schemas.js'
+import { eventTypeFilter, instant, momentOf, noQuery, problems, shownAs, tenantHeaders, uuid } from '../schemas.js'
 
 const ExportQuery = Type.Object(
   {
@@ -52,6 +42,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/events/export',
     {
+      config: { scopes: ['events:read'] },
       schema: {
         operationId: 'exportEvents',
         summary: 'Export the log',
@@ -79,7 +70,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
         upcast,
         includeSource
       }
-      const pages = exports.exportEvents(tenantOf(request), selection)
+      const pages = exports.exportEvents(request.tenantId, selection)
       return (await sendNdjson(request, reply, pages, { stalledMs: silenceMs })) as never
     }
   )
@@ -87,7 +78,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
   app.post(
     '/events/import',
     {
-      config: { longBody: true },
+      config: { scopes: ['events:admin'], longBody: true },
       schema: {
         operationId: 'importEvents',
         summary: 'Import history',
@@ -114,7 +105,7 @@ The import ends at the first bad line: all lines before it are stored, and nothi
     },
     (request) => {
       const body = (request.body as Readable | undefined) ?? Readable.from([])
-      return imports.importEvents(tenantOf(request), bytesOf(body, silenceMs))
+      return imports.importEvents(request.tenantId, bytesOf(body, silenceMs))
     }
   )
 }

@@ -5,7 +5,7 @@ import { USER_SORTS, type UserFilter } from '../../domain/directory.js'
 import type { DirectoryService } from '../../services/directory.js'
 import { nextLink } from '../next-link.js'
 import { atLeastOf, positionHeaders, reflectedPosition, reflection } from '../reflection.js'
-import { instant, keyOf, momentOf, nullable, problems, tenantOf, text, User, userParams } from '../schemas.js'
+import { instant, keyOf, momentOf, nullable, problems, text, User, userParams } from '../schemas.js'
 
 const { username, email, fullName, phone, status, roleIds, totalLogins, lastLoginAt, lockedUntil, attributes } =
   User.properties
@@ -102,6 +102,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
   app.get(
     '/users',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'listUsers',
         summary: 'Find users',
@@ -144,6 +145,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
   app.get(
     '/users/count',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'countUsers',
         summary: 'Count users',
@@ -180,6 +182,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
   app.get(
     '/users/:userId',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'readUser',
         summary: 'Read a user of the read model',
@@ -211,12 +214,12 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
   )
 }
 
-function filterOf(request: { query: Static<typeof CountQuery>; headers: { 'x-tenant-id'?: string } }): UserFilter {
+function filterOf(request: { query: Static<typeof CountQuery>; tenantId: string }): UserFilter {
   const { username, email, q, status, includeDeleted, role, locked } = request.query
   const at = (member: 'createdFrom' | 'createdTo' | 'updatedFrom' | 'updatedTo') =>
     momentOf(`/${member}`, request.query[member])
   return {
-    tenantId: tenantOf(request),
+    tenantId: request.tenantId,
     username,
     email,
     q,

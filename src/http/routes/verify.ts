@@ -17,6 +17,7 @@ export const verifyRoutes: FastifyPluginAsyncTypebox<{ verify: VerifyService }> 
   app.post(
     '/admin/users/:userId/verify',
     {
+      config: { scopes: ['state:read'] },
       schema: {
         operationId: 'verifyUser',
         summary: 'Check state and snapshots of a user against its events',
