@@ -33,6 +33,9 @@ export const isScope = (text: string): text is Scope => (SCOPES as readonly stri
 /** Who asks where nobody has to say so. */
 export const ANYBODY: Principal = { name: 'anonymous', tenantId: DEFAULT_TENANT, scopes: new Set(SCOPES) }
 
+/** Who stands in the metadata of an event: null where nobody had to say. */
+export const authorOf = (principal: Principal): string | null => (principal === ANYBODY ? null : principal.name)
+
 /** Which checks failed is not said: it would help who guesses. */
 export const unauthenticated = (): DomainError =>
   new DomainError(

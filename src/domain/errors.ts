@@ -30,6 +30,7 @@ export type DomainErrorCode =
   | 'INVALID_UPCAST'
   | 'KEYS_UNAVAILABLE'
   | 'MALFORMED_JSON'
+  | 'METADATA_RESERVED'
   | 'MOMENT_INVALID'
   | 'NO_STATE_YET'
   | 'OUTCOME_UNKNOWN'

@@ -73,6 +73,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   INVALID_EFFECT: { status: 422, title: 'The effect of an event type is not valid' },
   INVALID_EVENT_SCHEMA: { status: 422, title: 'The schema of an event type is not valid' },
   INVALID_UPCAST: { status: 422, title: 'The upcast of an event type is not valid' },
+  METADATA_RESERVED: { status: 422, title: 'Metadata have a member that only the service writes' },
   SUBSCRIPTION_INVALID: { status: 422, title: 'The subscription cannot be what is asked for' },
   UNKNOWN_EVENT_TYPE: { status: 422, title: 'The event type is not known' },
   UNKNOWN_SCHEMA_VERSION: { status: 422, title: 'The event type has no such schema version' },

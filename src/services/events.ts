@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
+import { assertNoAuthor, withAuthor } from '../domain/author.js'
 import { bucketOf } from '../domain/bucket.js'
 import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
 import type { ClaimField } from '../domain/claims.js'
@@ -25,6 +26,8 @@ export type Append = {
   expectation: Expectation
   /** gives events without an id one that a repetition of the request gives again */
   idempotencyKey?: string | undefined
+  /** who is to stand in the metadata; null: nobody had to say */
+  author: string | null
 }
 
 export type Appended = {
@@ -67,10 +70,10 @@ export function createEventService(parts: {
      * Repeating it with the same ids and content is safe for ever and answers with what was stored first.
      * Throws DomainError: refusals of the data before any SQL runs, then those of append_events; see also AppendQueue.submit.
      */
-    async append(key: StreamKey, { events, expectation, idempotencyKey }: Append): Promise<Appended> {
+    async append(key: StreamKey, { events, expectation, idempotencyKey, author }: Append): Promise<Appended> {
       const startedAt = performance.now()
       const prepared = await eventTypes.withTypes(async () =>
-        prepare(key, events, idempotencyKey, eventTypes.of(key.tenantId), eventBytesMax)
+        prepare(key, { events, idempotencyKey, author }, eventTypes.of(key.tenantId), eventBytesMax)
       )
       const request: AppendRequest = {
         tenantId: key.tenantId,
@@ -169,8 +172,7 @@ const IDEMPOTENCY_NAMESPACE = '6f0c3d5e-5a0f-4d0e-9b0a-0d6f5b1c9a11'
 /** Checks all events and makes them ready for the store; throws on the first that is not fit. */
 function prepare(
   key: StreamKey,
-  events: NewEvent[],
-  idempotencyKey: string | undefined,
+  { events, idempotencyKey, author }: Omit<Append, 'expectation'>,
   catalog: Catalog,
   eventBytesMax: number
 ): { events: PreparedEvent[]; bytes: number } {
@@ -186,13 +188,16 @@ function prepare(
   const prepared = events.map((event, i) => {
     const pointer = `/events/${i}`
     assertPlace(event.eventType, i, events.length, key.userId)
+    assertNoAuthor(event.metadata, pointer)
     const ready = prepareEvent(event, pointer, catalog, eventBytesMax)
     bytes += ready.bytes
     const id =
       event.id?.toLowerCase() ?? (idempotencyKey === undefined ? randomUUID() : derivedId(key, idempotencyKey, i))
     if (ids.has(id)) throw duplicateId(pointer, id)
     ids.add(id)
-    return { id, eventType: event.eventType, schemaVersionAsked: event.schemaVersion !== undefined, ...ready }
+    const metadataText = author === null ? ready.metadataText : withAuthor(ready.metadataText, author)
+    const schemaVersionAsked = event.schemaVersion !== undefined
+    return { id, eventType: event.eventType, schemaVersionAsked, ...ready, metadataText }
   })
   return { events: prepared, bytes }
 }

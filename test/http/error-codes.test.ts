@@ -35,6 +35,7 @@ const provenIn: Record<ErrorCode, string> = {
   KEYS_UNAVAILABLE: 'auth',
   MALFORMED_JSON: 'json-hazards',
   MALFORMED_REQUEST: 'shell',
+  METADATA_RESERVED: 'author',
   METHOD_NOT_ALLOWED: 'shell',
   MOMENT_INVALID: 'read-events',
   NO_STATE_YET: 'state',

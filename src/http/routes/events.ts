@@ -1,6 +1,7 @@
 /** Routes that append events and read them back. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { authorOf } from '../../domain/access.js'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
 import { sendNdjson, wantsNdjson } from '../ndjson.js'
@@ -140,6 +141,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
               'UNKNOWN_SCHEMA_VERSION',
               'INVALID_EVENT_DATA',
               'DUPLICATE_EVENT_ID',
+              'METADATA_RESERVED',
               'USER_ALREADY_CREATED',
               'USER_NOT_CREATED',
               'USER_DELETED',
@@ -156,7 +158,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
       const result = await events.append(key, {
         events: body.events,
         expectation: expectationOf(body.expectedVersion, headers['if-match'], headers['if-none-match']),
-        idempotencyKey: headers['idempotency-key']
+        idempotencyKey: headers['idempotency-key'],
+        author: authorOf(request.principal)
       })
       reply
         .code(result.duplicate ? 200 : 201)
