@@ -14,6 +14,7 @@ import Fastify, {
 import type { Registry } from 'prom-client'
 import { DomainError } from './domain/errors.js'
 import { registerAsyncApi } from './http/asyncapi.js'
+import { registerAudit } from './http/audit.js'
 import { registerAuth } from './http/auth.js'
 import { registerClosing } from './http/closing.js'
 import { buildSerializer, buildValidator } from './http/compilers.js'
@@ -26,6 +27,7 @@ import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
 import { apiKeyRoutes } from './http/routes/api-keys.js'
 import { archiveRoutes } from './http/routes/archive.js'
+import { auditRoutes } from './http/routes/audit.js'
 import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
@@ -42,6 +44,7 @@ import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots } from './http/stream-slots.js'
 import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
+import type { AuditService } from './services/audit.js'
 import type { DirectoryService } from './services/directory.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
@@ -58,6 +61,7 @@ import type { VerifyService } from './services/verify.js'
 
 export type Services = {
   access: AccessService
+  audit: AuditService
   archive: ArchiveService
   directory: DirectoryService
   events: EventService
@@ -124,11 +128,13 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
   registerAuth(app, services.access)
   await shedLoad(app)
+  registerAudit(app, services.audit)
   await registerMeasure(app, { register })
   await registerOpenApi(app)
   registerAsyncApi(app)
 
   await app.register(apiKeyRoutes, { access: services.access })
+  await app.register(auditRoutes, { audit: services.audit })
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, fingerprintOf })
   await app.register(feedRoutes, {

@@ -1,11 +1,12 @@
 /**
  * The background work of an instance: counting statistics, making snapshots that are due or that new rules made useless,
- * letting old ones go, archiving old events, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
+ * letting old ones and the old audit go, archiving old events, and looking for new event types. Every instance starts all of it; the lease of each worker decides which one does it (DESIGN D6).
  */
 import type { Db } from './db/client.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import { type ArchivePolicy, createArchiver } from './services/archiver.js'
+import type { AuditService } from './services/audit.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { SnapshotService } from './services/snapshots.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
@@ -39,10 +40,12 @@ export function createBackground(parts: {
   snapshots: SnapshotService
   eventTypes: EventTypeService
   snapshotMaxAgeDays: number
+  audit: Pick<AuditService, 'expire'>
+  auditMaxAgeDays: number
   archivePolicy: ArchivePolicy
   onError: (err: unknown) => void
 }): Background {
-  const { db, metrics, buckets, holder, snapshots, eventTypes, snapshotMaxAgeDays, archivePolicy, onError } = parts
+  const { db, metrics, buckets, holder, snapshots, eventTypes, archivePolicy, onError } = parts
   const workers: Worker[] = []
   const followers: Loop[] = []
   const others: Loop[] = []
@@ -84,7 +87,12 @@ export function createBackground(parts: {
   }
 
   const expireSnapshots: WorkerStep = async ({ position }, signal) => {
-    await snapshots.expire(snapshotMaxAgeDays, signal)
+    await snapshots.expire(parts.snapshotMaxAgeDays, signal)
+    return { position, worked: true, more: false }
+  }
+
+  const expireAudit: WorkerStep = async ({ position }, signal) => {
+    await parts.audit.expire(parts.auditMaxAgeDays, signal)
     return { position, worked: true, more: false }
   }
 
@@ -109,6 +117,7 @@ export function createBackground(parts: {
         followers.push(run('snapshots', bucket, FOLLOW_MS, takeSnapshots(bucket)))
       }
       others.push(run('snapshot-expiry', 0, EXPIRY_MS, expireSnapshots))
+      others.push(run('audit-expiry', 0, EXPIRY_MS, expireAudit))
       others.push(run('snapshot-refresh', 0, FOLLOW_MS, refreshSnapshots))
       others.push(run('archive', 0, FOLLOW_MS, archiveEvents))
       // Every instance looks for itself.

@@ -22,6 +22,7 @@ import { createProjecting } from './projecting.js'
 import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createArchiveService } from './services/archive.js'
+import { createAuditService } from './services/audit.js'
 import { ClaimsRefused, settleClaims } from './services/claims.js'
 import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
@@ -227,9 +228,11 @@ export async function compose(
     followers: followersOf(PROJECTIONS)
   }
   const archive = createArchiveService({ db, buckets, policy: archivePolicy })
+  const audit = createAuditService({ db })
   const app = await buildApp({
     services: {
       access,
+      audit,
       archive,
       directory,
       events,
@@ -263,6 +266,8 @@ export async function compose(
     snapshots,
     eventTypes,
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
+    audit,
+    auditMaxAgeDays: config.AUDIT_MAX_AGE_DAYS,
     archivePolicy,
     onError
   })

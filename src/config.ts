@@ -45,6 +45,7 @@ export const settings = Type.Object({
       description: 'API key with all scopes that is there from the start: 32 to 200 random characters'
     })
   ),
+  AUDIT_MAX_AGE_DAYS: integer(1, 36_500, 365, 'age at which notes of what administrators did go'),
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info', description: 'least level that is logged: trace, debug, info, warn, error, fatal, silent' }

@@ -1,19 +1,35 @@
 /** `user-events key …`: API keys, made without one; so the first key comes to be. */
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Db } from '../db/client.js'
 import { ANYBODY, isScope, SCOPES, type Scope } from '../domain/access.js'
 import { DEFAULT_TENANT, UUID } from '../domain/event.js'
 import { parseInstant } from '../domain/formats.js'
 import { type AccessService, createAccessService } from '../services/access.js'
+import { createAuditService } from '../services/audit.js'
 import type { WithDatabase } from './database.js'
 
 /** Stands in `createdBy` and `revokedBy`. */
 const OPERATOR = { ...ANYBODY, name: 'user-events' }
 
+/** Status of what was done: the command line has no other. */
+const DONE = 200
+
 type CreateOptions = { name: string; tenant: string; scopes: Scope[]; expires?: string; json?: true }
 
 export function keyCommand(withDatabase: WithDatabase): Command {
   const withKeys = <T>(work: (access: AccessService) => Promise<T>): Promise<T> =>
-    withDatabase((db) => work(createAccessService({ db, required: undefined, tokens: null })))
+    withDatabase((db) => work(accessOf(db)))
+  /** Notes what is done in the audit, under the operation of the contract that does the same. */
+  const change = <T>(action: string, tenantId: string, work: (access: AccessService) => Promise<T>): Promise<T> =>
+    withDatabase(async (db) => {
+      const audit = createAuditService({ db })
+      const path = `user-events ${action}`
+      const request = { tenantId, principal: OPERATOR.name, action, path, address: 'local', requestId: '' }
+      const id = await audit.note(request)
+      const result = await work(accessOf(db))
+      await audit.conclude(id, DONE)
+      return result
+    })
   const tenant = () =>
     new Option('--tenant <uuid>', 'whom the key acts for').argParser(tenantOf).default(DEFAULT_TENANT, 'default tenant')
   const key = new Command('key').description('API keys')
@@ -33,7 +49,7 @@ export function keyCommand(withDatabase: WithDatabase): Command {
     .option('--json', 'as JSON')
     .action(async ({ name, tenant, scopes, expires = undefined, json }: CreateOptions) => {
       const wanted = { name, tenantId: tenant, scopes, expiresAt: expires ?? null }
-      const made = await withKeys((access) => access.create(wanted, OPERATOR))
+      const made = await change('createApiKey', tenant, (access) => access.create(wanted, OPERATOR))
       console.log(json ? JSON.stringify(made) : made.key)
     })
   key
@@ -62,12 +78,15 @@ export function keyCommand(withDatabase: WithDatabase): Command {
     .command('revoke')
     .description('end a key; all instances refuse it within 5 seconds')
     .argument('<id>', 'as the list shows it')
-    .action(async (id: string) => {
-      const { name } = await withKeys((access) => access.revoke(id, null, OPERATOR))
+    .addOption(tenant())
+    .action(async (id: string, { tenant }: { tenant: string }) => {
+      const { name } = await change('revokeApiKey', tenant, (access) => access.revoke(id, tenant, OPERATOR))
       console.log(`The key ${id} (${name}) is revoked.`)
     })
   return key
 }
+
+const accessOf = (db: Db): AccessService => createAccessService({ db, required: undefined, tokens: null })
 
 function scopesOf(list: string): Scope[] {
   const words = list.split(',').map((word) => word.trim())

@@ -154,7 +154,7 @@ export function createAccessService({
     },
 
     /** Ends a key; here at once, elsewhere within 5 seconds. Repeating it changes nothing. Throws API_KEY_NOT_FOUND. */
-    async revoke(id: string, tenantId: string | null, by: Principal): Promise<ShownKey> {
+    async revoke(id: string, tenantId: string, by: Principal): Promise<ShownKey> {
       const revoked = await revokeKey(db, { id, tenantId, by: by.name })
       if (!revoked) throw keyNotFound(id)
       keys.delete(id)

@@ -56,14 +56,14 @@ export async function insertKey(
   return row && keyOf(row)
 }
 
-/** Revokes a key of the tenant (null: of any); what was revoked before stays as it is. Undefined if there is no such key. */
+/** Revokes a key of the tenant; what was revoked before stays as it is. Undefined if there is no such key. */
 export async function revokeKey(
   db: Db,
-  { tenantId, id, by }: { tenantId: string | null; id: string; by: string }
+  { tenantId, id, by }: { tenantId: string; id: string; by: string }
 ): Promise<StoredKey | undefined> {
   const [row] = await db.query<Row>(
     `UPDATE api_keys SET "revokedAt" = coalesce("revokedAt", ${NOW}), "revokedBy" = coalesce("revokedBy", $3::text)
-     WHERE bucket = 0 AND id = $1 AND ($2::uuid IS NULL OR "tenantId" = $2::uuid) RETURNING ${COLUMNS}`,
+     WHERE bucket = 0 AND id = $1 AND "tenantId" = $2::uuid RETURNING ${COLUMNS}`,
     [id, tenantId, by],
     { repeatable: true }
   )

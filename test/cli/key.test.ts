@@ -49,7 +49,10 @@ t.test('keys are listed and revoked', async (t) => {
   const listed = JSON.parse((await cli(database, 'key', 'list', '--tenant', tenant, '--json')).out)
   t.strictSame(listed, [Object.fromEntries(Object.entries(made).filter(([name]) => name !== 'key'))])
   t.match((await cli(database, 'key', 'list', '--tenant', tenant)).out, made.id)
-  t.match((await cli(database, 'key', 'revoke', made.id)).out, `The key ${made.id} (app) is revoked.`)
+  t.match(
+    (await cli(database, 'key', 'revoke', made.id, '--tenant', tenant)).out,
+    `The key ${made.id} (app) is revoked.`
+  )
   t.match((await cli(database, 'key', 'list', '--tenant', tenant)).out, /20\d\d-/)
 })
 
