@@ -22,6 +22,14 @@ FormatRegistry.Set('cron', (text) => {
   }
 })
 
+/** Keys come over a connection that nobody on the way can change. */
+FormatRegistry.Set('jwks-url', (text) => {
+  if (!URL.canParse(text)) return false
+  const { protocol, hostname, username, password } = new URL(text)
+  const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  return !username && !password && (protocol === 'https:' || (protocol === 'http:' && loopback))
+})
+
 export const settings = Type.Object({
   DATABASE_URL: Type.Optional(
     Type.String({
@@ -111,6 +119,35 @@ export const settings = Type.Object({
       description: 'Kafka for subscriptions: `host:port`, or several with commas'
     })
   ),
+  JWT_JWKS_URL: Type.Optional(
+    Type.String({
+      format: 'jwks-url',
+      description: 'where the issuer of JSON Web Tokens publishes its keys; absent, as JWT_PUBLIC_KEY: no tokens'
+    })
+  ),
+  JWT_PUBLIC_KEY: Type.Optional(
+    Type.String({
+      description: 'its one key instead: PEM of a public key (SPKI) or a certificate (X.509), or a JWK as JSON'
+    })
+  ),
+  JWT_ISSUER: Type.Optional(
+    Type.String({ description: '`iss` of every token, to the letter; needed with either of the two' })
+  ),
+  JWT_AUDIENCE: Type.Optional(
+    Type.String({ description: 'what `aud` of every token must hold: the name of this service; needed as well' })
+  ),
+  JWT_CLOCK_SKEW_S: integer(0, 30, 5, 'seconds by which the clocks of issuer and service may differ'),
+  JWT_TENANT_CLAIM: Type.String({
+    default: 'tenant_id',
+    description: "claim with the tenant's UUID; a path such as `app.tenant` is taken too"
+  }),
+  JWT_SCOPE_CLAIM: Type.String({
+    default: 'scope',
+    description: 'claim with the scopes, as words in a text or a list; a path such as `realm_access.roles` is taken too'
+  }),
+  JWT_SCOPE_PREFIX: Type.Optional(
+    Type.String({ description: 'what stands before the words that count as scopes; absent: nothing, and all count' })
+  ),
   BODY_BYTES_MAX: integer(KiB, 64 * MiB, MiB, 'largest body of a request'),
   EVENT_BYTES_MAX: integer(256, MiB, 64 * KiB, 'largest eventData and metadata of an event together'),
   METRICS_TOP_AGGREGATES: integer(0, LARGEST_USERS_MAX, 20, 'users shown by id in metrics; the rest is `_other`'),
@@ -145,7 +182,22 @@ export function loadConfig(env: Record<string, string | undefined>): Readonly<Co
     return `${name} is ${SECRET.has(name) ? 'set' : shown(env[name]!)}: ${explain(schema, message)} (${schema.description}).`
   })
   if (wrong.length > 0) throw new ConfigError([...new Set(wrong)].join('\n'))
+  const contradiction = findContradiction(config as Config)
+  if (contradiction) throw new ConfigError(contradiction)
   return Object.freeze(config as Config)
+}
+
+/** What is wrong with settings together that are right one by one, as a sentence; null when nothing is. */
+function findContradiction(config: Config): string | null {
+  const sources = (['JWT_JWKS_URL', 'JWT_PUBLIC_KEY'] as const).filter((name) => config[name])
+  const expected = (['JWT_ISSUER', 'JWT_AUDIENCE'] as const).filter((name) => config[name])
+  if (sources.length === 2)
+    return 'JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: expected one of them; unset the other.'
+  if (sources.length === 1 && expected.length < 2)
+    return `${sources[0]} is set: expected JWT_ISSUER and JWT_AUDIENCE too, or tokens made for others would be accepted; set both.`
+  if (sources.length === 0 && expected.length > 0)
+    return `${expected[0]} is set: expected JWT_JWKS_URL or JWT_PUBLIC_KEY too, without which no token is accepted; set one.`
+  return null
 }
 
 /** The text as what the schema asks for; unchanged if it is not that, which the check then says. Nothing is rounded or guessed. */
@@ -166,5 +218,6 @@ function explain(schema: TSchema, message: string): string {
   if (schema.type === 'boolean') return 'expected true or false'
   if (schema.anyOf) return 'expected one of the words named'
   if (schema.format === 'cron') return 'expected a cron expression such as 0 3 * * *'
+  if (schema.format === 'jwks-url') return 'expected an https URL without a user, or an http URL of this machine'
   return message.charAt(0).toLowerCase() + message.slice(1)
 }

@@ -36,6 +36,9 @@ t.test('an empty environment gives the defaults', async (t) => {
     CACHE_BYTES_MAX: 128 * 1024 * 1024,
     CLOUDEVENTS_SOURCE: '/user-event-store',
     WEBHOOK_PRIVATE_ADDRESSES: false,
+    JWT_CLOCK_SKEW_S: 5,
+    JWT_TENANT_CLAIM: 'tenant_id',
+    JWT_SCOPE_CLAIM: 'scope',
     BODY_BYTES_MAX: 1024 * 1024,
     EVENT_BYTES_MAX: 64 * 1024,
     METRICS_TOP_AGGREGATES: 20,
@@ -178,6 +181,82 @@ t.test('UNIQUE_CLAIMS names fields, or off', async (t) => {
   for (const value of ['phone', 'email,', 'email, username', 'email,email', 'Email', 'off,email', 'true'])
     t.match(refusal({ UNIQUE_CLAIMS: value }), [/^UNIQUE_CLAIMS is ".*": expected string to match /], value)
 })
+
+t.test(
+  'the keys of tokens come over https, or http from this machine, and a wrong address is not shown with its password',
+  async (t) => {
+    const others = { JWT_ISSUER: 'https://login.example.com', JWT_AUDIENCE: 'user-event-store' }
+    for (const url of [
+      'https://login.example.com/jwks',
+      'https://login.example.com:8443/realms/users/certs?x=1',
+      'http://localhost/jwks',
+      'http://127.0.0.1:8080/jwks',
+      'http://[::1]:8080/jwks',
+      'HTTP://LOCALHOST/jwks'
+    ])
+      t.equal(loadConfig({ JWT_JWKS_URL: url, ...others }).JWT_JWKS_URL, url)
+    for (const url of [
+      'login.example.com/jwks',
+      'http://login.example.com/jwks',
+      'http://localhost.example.com/jwks',
+      'http://127.0.0.1.example.com/jwks',
+      'http://127.0.0.1@example.com/jwks',
+      'http://10.0.0.1/jwks',
+      'http://[::2]/jwks',
+      'http://0.0.0.0/jwks',
+      'https://ada:hunter2@login.example.com/jwks',
+      'https://ada@login.example.com/jwks',
+      'file:///etc/jwks.json',
+      'ftp://localhost/jwks',
+      'data:application/json,{}',
+      'https://'
+    ]) {
+      const sentences = refusal({ JWT_JWKS_URL: url, ...others })
+      t.match(
+        sentences,
+        [/^JWT_JWKS_URL is ".*": expected an https URL without a user, or an http URL of this machine \(/],
+        url
+      )
+      t.equal(sentences.length, 1)
+      t.notMatch(sentences[0], /hunter2/)
+    }
+  }
+)
+
+t.test(
+  'tokens need one source of keys, an issuer and an audience, and one sentence says what is missing',
+  async (t) => {
+    const JWT_JWKS_URL = 'https://login.example.com/jwks'
+    const JWT_PUBLIC_KEY = 'a key'
+    const JWT_ISSUER = 'https://login.example.com'
+    const JWT_AUDIENCE = 'user-event-store'
+    t.match(loadConfig({ JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE }), { JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE })
+    t.match(loadConfig({ JWT_PUBLIC_KEY, JWT_ISSUER, JWT_AUDIENCE }), { JWT_PUBLIC_KEY, JWT_ISSUER, JWT_AUDIENCE })
+    const both = /^JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: expected one of them/
+    const noKeys = /^JWT_\w+ is set: expected JWT_JWKS_URL or JWT_PUBLIC_KEY too/
+    const others = (name: string) => new RegExp(`^${name} is set: expected JWT_ISSUER and JWT_AUDIENCE too`)
+    const wrong: [Record<string, string>, RegExp][] = [
+      [{ JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_ISSUER, JWT_AUDIENCE }, both],
+      [{ JWT_JWKS_URL, JWT_PUBLIC_KEY }, both],
+      [{ JWT_JWKS_URL }, others('JWT_JWKS_URL')],
+      [{ JWT_JWKS_URL, JWT_ISSUER }, others('JWT_JWKS_URL')],
+      [{ JWT_JWKS_URL, JWT_AUDIENCE }, others('JWT_JWKS_URL')],
+      [{ JWT_JWKS_URL, JWT_AUDIENCE, JWT_ISSUER: '' }, others('JWT_JWKS_URL')],
+      [{ JWT_PUBLIC_KEY }, others('JWT_PUBLIC_KEY')],
+      [{ JWT_PUBLIC_KEY, JWT_ISSUER }, others('JWT_PUBLIC_KEY')],
+      [{ JWT_PUBLIC_KEY, JWT_AUDIENCE }, others('JWT_PUBLIC_KEY')],
+      [{ JWT_ISSUER, JWT_AUDIENCE }, noKeys],
+      [{ JWT_ISSUER }, noKeys],
+      [{ JWT_AUDIENCE }, noKeys]
+    ]
+    for (const [env, sentence] of wrong) {
+      const sentences = refusal(env)
+      t.match(sentences, [sentence], Object.keys(env).join())
+      t.equal(sentences.length, 1)
+      t.notMatch(sentences[0], /a key/)
+    }
+  }
+)
 
 t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
   const sentences = refusal({

@@ -105,6 +105,9 @@ const allowances = new Map([
   ['config.ts > domain/api-key.ts', 'what a key may look like is said in one place'],
   ['config.ts > store/statistics.ts', 'the largest METRICS_TOP_AGGREGATES is what the table of largest users keeps'],
   ['edge/redis-cache.ts > domain/user.ts', 'what comes out of a cache is checked by the rule that checks snapshots'],
+  ['edge/jwt.ts > domain/errors.ts', 'what a refused token is called is decided where it is refused, and in one way'],
+  ['edge/jwt.ts > domain/json.ts', 'a claim that is given twice is found by the rule that finds it in bodies'],
+  ['edge/jwt.ts > domain/token-claims.ts', 'a token is accepted when its claims make a principal, and not before'],
   ['edge/partition-files.ts > domain/lines.ts', 'a stream is cut into lines in one place'],
   ['edge/open-sink.ts > domain/webhook-url.ts', 'a URL is refused by the rule that refuses a connection'],
   ['edge/webhook-client.ts > domain/webhook-url.ts', 'a connection is refused by the rule that refuses a URL'],
@@ -118,7 +121,7 @@ const allowances = new Map([
 const technologies: [RegExp, string[]][] = [
   [/^postgres$/, ['db']],
   [/^drizzle-orm/, ['db', 'store']],
-  [/^(redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
+  [/^(jose|redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
   [/^pino$/, ['main.ts', 'cli']]

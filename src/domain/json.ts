@@ -22,7 +22,7 @@ export type Hazard = { pointer: string; reason: string }
 export function parseJson(text: string, what = 'The body'): unknown {
   const value = parse(text, what)
   const keys = scan(text)
-  if (countKeys(value) !== keys) throw unsafe(findRepeatedKey(text))
+  if (countKeys(value) !== keys) throw unsafe(findRepeatedKey(text)!)
   return value
 }
 
@@ -185,8 +185,9 @@ function pointerAt(text: string, offset: number): string {
   return pointer
 }
 
-function findRepeatedKey(text: string): Hazard {
-  let pointer = ''
+/** The first key that stands twice in one object of `text`, which is valid JSON; null when none does. */
+export function findRepeatedKey(text: string): Hazard | null {
+  let pointer: string | null = null
   walk(text, (_at, path, key) => {
     const seen = path.at(-1)?.seen
     if (key === null || !seen) return false
@@ -197,5 +198,5 @@ function findRepeatedKey(text: string): Hazard {
     seen.add(key)
     return false
   })
-  return { pointer, reason: 'the key is given twice; send it once' }
+  return pointer === null ? null : { pointer, reason: 'the key is given twice; send it once' }
 }
