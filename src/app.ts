@@ -17,6 +17,7 @@ import { registerAsyncApi } from './http/asyncapi.js'
 import { registerAudit } from './http/audit.js'
 import { registerAuth } from './http/auth.js'
 import { registerClosing } from './http/closing.js'
+import { commonHeaders, registerCommonHeaders } from './http/common-headers.js'
 import { buildSerializer, buildValidator } from './http/compilers.js'
 import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
@@ -118,11 +119,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   )
   registerJsonBody(app)
   const refuseOtherMethods = watchMethods(app)
-  // Before anything that may refuse: every answer carries it.
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id)
-    done()
-  })
+  registerCommonHeaders(app)
   longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
@@ -183,7 +180,7 @@ function serverOptions(
     forceCloseConnections: 'idle',
     // A URL that cannot be read comes here and past all hooks.
     frameworkErrors: (err, request, reply) => {
-      reply.header('x-request-id', request.id)
+      reply.headers(commonHeaders).header('x-request-id', request.id)
       handleError(err, request, reply)
     },
     clientErrorHandler: (err, socket) => {
@@ -223,10 +220,17 @@ function refuseBrokenRequest(err: ConnectionError, socket: Socket): void {
     socket.destroy()
     return
   }
-  const body = JSON.stringify(problemOf(brokenRequest(err.code), '/'))
-  socket.end(
-    `HTTP/1.1 ${JSON.parse(body).status} Refused\r\nconnection: close\r\ncontent-type: application/problem+json\r\nx-request-id: ${randomUUID()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  )
+  const problem = problemOf(brokenRequest(err.code), '/')
+  const body = JSON.stringify(problem)
+  const headers = {
+    connection: 'close',
+    'content-type': 'application/problem+json',
+    ...commonHeaders,
+    'x-request-id': randomUUID(),
+    'content-length': Buffer.byteLength(body)
+  }
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${problem.status} Refused\r\n${head.join('')}\r\n${body}`)
 }
 
 function brokenRequest(code: string): Failure {

@@ -5,6 +5,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { builtInTypes } from '../domain/catalog.js'
+import { pagePolicy } from './common-headers.js'
 import { type ErrorCode, errorTable } from './errors.js'
 import { components } from './schemas.js'
 
@@ -59,7 +60,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => (schema.$id as string) ?? `def-${i}` }
   })
   for (const schema of [...components, ...eventDataSchemas()]) app.addSchema(schema)
-  await app.register(swaggerUi, { routePrefix: '/docs' })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: pagePolicy })
 
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
