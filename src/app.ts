@@ -19,6 +19,7 @@ import { registerAuth } from './http/auth.js'
 import { registerClosing } from './http/closing.js'
 import { commonHeaders, registerCommonHeaders } from './http/common-headers.js'
 import { buildSerializer, buildValidator } from './http/compilers.js'
+import { registerCors } from './http/cors.js'
 import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
@@ -87,6 +88,8 @@ export type AppParts = {
   bodyBytesMax: number
   /** longest time from the first byte of a request to the last of the answer's head, ms */
   requestTimeoutMs: number
+  /** origins whose pages may read answers; none when absent */
+  corsOrigins?: readonly string[] | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: { max: number; perClientMax: number }
   /** longest silence of a body that may take longer than that, ms */
@@ -118,8 +121,9 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     )
   )
   registerJsonBody(app)
-  const refuseOtherMethods = watchMethods(app)
   registerCommonHeaders(app)
+  await registerCors(app, parts.corsOrigins ?? [])
+  const refuseOtherMethods = watchMethods(app)
   longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })

@@ -29,6 +29,13 @@ FormatRegistry.Set('jwks-url', (text) => {
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
   return !username && !password && (protocol === 'https:' || (protocol === 'http:' && loopback))
 })
+/** As browsers write them: without a path, a default port or capital letters, or they would never match. */
+FormatRegistry.Set('origins', (text) =>
+  text.split(',').every((origin) => {
+    if (!/^https?:[^*]+$/.test(origin) || !URL.canParse(origin)) return false
+    return new URL(origin).origin === origin
+  })
+)
 
 export const settings = Type.Object({
   DATABASE_URL: Type.Optional(
@@ -54,6 +61,12 @@ export const settings = Type.Object({
     })
   ),
   AUDIT_MAX_AGE_DAYS: integer(1, 36_500, 365, 'age at which notes of what administrators did go'),
+  CORS_ORIGINS: Type.Optional(
+    Type.String({
+      format: 'origins',
+      description: 'origins whose pages may use the API from a browser, with commas; absent: none'
+    })
+  ),
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info', description: 'least level that is logged: trace, debug, info, warn, error, fatal, silent' }
@@ -213,11 +226,18 @@ const SECRET = new Set(['BOOTSTRAP_ADMIN_KEY'])
 /** A wrong value as it was given, but without the credentials of an address: the sentence may end in a log. */
 const shown = (text: string): string => JSON.stringify(text.replace(/:.*@/, ':…@'))
 
+const FORMATS: Record<string, string> = {
+  'jwks-url': 'expected an https URL without a user, or an http URL of this machine',
+  cron: 'expected a cron expression such as 0 3 * * *',
+  origins:
+    'expected origins as browsers send them, such as https://app.example.com,http://localhost:8080, without paths and without *'
+}
+
 function explain(schema: TSchema, message: string): string {
   if (schema.type === 'integer') return `expected a whole number from ${schema.minimum} to ${schema.maximum}`
   if (schema.type === 'boolean') return 'expected true or false'
   if (schema.anyOf) return 'expected one of the words named'
-  if (schema.format === 'cron') return 'expected a cron expression such as 0 3 * * *'
-  if (schema.format === 'jwks-url') return 'expected an https URL without a user, or an http URL of this machine'
+  const expected = FORMATS[schema.format]
+  if (expected) return expected
   return message.charAt(0).toLowerCase() + message.slice(1)
 }

@@ -257,6 +257,29 @@ t.test(
     }
   }
 )
+t.test('CORS_ORIGINS is what browsers send as Origin, and never everybody', async (t) => {
+  for (const value of ['https://app.example.com', 'http://localhost:8080,https://a.example', 'http://[::1]:3000'])
+    t.equal(loadConfig({ CORS_ORIGINS: value }).CORS_ORIGINS, value)
+  for (const value of [
+    '*',
+    'null',
+    'app.example.com',
+    'https://*.example.com',
+    'https://app.example.com/',
+    'https://app.example.com:443',
+    'https://App.example.com',
+    'https://ada@app.example.com',
+    'https://a.example, https://b.example',
+    'https://a.example,',
+    'file:///tmp',
+    'ftp://a.example'
+  ])
+    t.match(
+      refusal({ CORS_ORIGINS: value }),
+      [/^CORS_ORIGINS is ".*": expected origins as browsers send them, /],
+      value
+    )
+})
 
 t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
   const sentences = refusal({
