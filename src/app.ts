@@ -90,6 +90,8 @@ export type AppParts = {
   requestTimeoutMs: number
   /** origins whose pages may read answers; none when absent */
   corsOrigins?: readonly string[] | undefined
+  /** addresses and networks whose word on who asks is taken (X-Forwarded-For); none when absent */
+  trustedProxies?: string[] | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: { max: number; perClientMax: number }
   /** longest silence of a body that may take longer than that, ms */
@@ -163,7 +165,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
 }
 
 function serverOptions(
-  { bodyBytesMax, requestTimeoutMs, logger }: AppParts,
+  { bodyBytesMax, requestTimeoutMs, trustedProxies, logger }: AppParts,
   longBodies: LongBodies
 ): FastifyHttpOptions<Server> {
   return {
@@ -171,6 +173,7 @@ function serverOptions(
     // A line per request would cost more than the request; failures are logged by the error handler.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ headers }) => clientRequestId(headers['x-request-id']) ?? randomUUID(),
+    trustProxy: trustedProxies ?? false,
     bodyLimit: bodyBytesMax,
     routerOptions: { maxParamLength: 500 },
     // A slow body is cut off only when all three are set, and the interval is short (Node checks connections that often).

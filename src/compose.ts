@@ -254,6 +254,7 @@ export async function compose(
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     corsOrigins: config.CORS_ORIGINS?.split(','),
+    trustedProxies: config.TRUST_PROXY?.split(','),
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     silenceMs,
     logger

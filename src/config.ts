@@ -2,6 +2,7 @@
  * Settings: one schema, from which the type, the defaults, the check and the table in README come. A wrong value stops
  * the start with a sentence for each, and nothing is opened before all are right.
  */
+import { isIP } from 'node:net'
 import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { Cron } from 'croner'
@@ -37,6 +38,15 @@ FormatRegistry.Set('origins', (text) =>
   })
 )
 
+/** Addresses and networks; one of no bits would be everybody, and then anybody could name any address. */
+FormatRegistry.Set('proxies', (text) =>
+  text.split(',').every((proxy) => {
+    const [address = '', bits, ...rest] = proxy.split('/')
+    if (rest.length > 0 || isIP(address) === 0 || address.includes('%')) return false
+    return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (isIP(address) === 4 ? 32 : 128))
+  })
+)
+
 export const settings = Type.Object({
   DATABASE_URL: Type.Optional(
     Type.String({
@@ -65,6 +75,13 @@ export const settings = Type.Object({
     Type.String({
       format: 'origins',
       description: 'origins whose pages may use the API from a browser, with commas; absent: none'
+    })
+  ),
+  TRUST_PROXY: Type.Optional(
+    Type.String({
+      format: 'proxies',
+      description:
+        'proxies whose `X-Forwarded-For` is believed: addresses or networks such as `10.0.0.0/8`, with commas; absent: none'
     })
   ),
   LOG_LEVEL: Type.Union(
@@ -171,7 +188,12 @@ export const settings = Type.Object({
     description: 'prepared statements; false behind pgbouncer before 1.21'
   }),
   STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),
-  STREAMS_PER_CLIENT_MAX: integer(1, 100_000, 100, 'those of one address; all clients behind one proxy count as one'),
+  STREAMS_PER_CLIENT_MAX: integer(
+    1,
+    100_000,
+    100,
+    'those of one address; all clients behind a proxy that TRUST_PROXY does not name count as one'
+  ),
   REQUEST_TIMEOUT_MS: integer(1000, 600_000, 10_000, 'longest time for a request to arrive and be answered'),
   SHUTDOWN_TIMEOUT_MS: integer(1000, 600_000, 20_000, 'longest time for a shutdown; then the process ends all the same')
 })
@@ -229,6 +251,8 @@ const shown = (text: string): string => JSON.stringify(text.replace(/:.*@/, ':â€
 const FORMATS: Record<string, string> = {
   'jwks-url': 'expected an https URL without a user, or an http URL of this machine',
   cron: 'expected a cron expression such as 0 3 * * *',
+  proxies:
+    'expected addresses or networks, such as 127.0.0.1,10.1.0.0/16; everybody cannot be trusted, so name those from which your proxies connect',
   origins:
     'expected origins as browsers send them, such as https://app.example.com,http://localhost:8080, without paths and without *'
 }

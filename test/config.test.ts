@@ -281,6 +281,35 @@ t.test('CORS_ORIGINS is what browsers send as Origin, and never everybody', asyn
     )
 })
 
+t.test('TRUST_PROXY names addresses and networks, and never everybody', async (t) => {
+  for (const value of ['10.0.0.1', '10.0.0.0/8,::1', 'fd00::/8', '0.0.0.0/1', '::/1', '10.0.0.1/32', '::1/128'])
+    t.equal(loadConfig({ TRUST_PROXY: value }).TRUST_PROXY, value)
+  for (const value of [
+    'all',
+    'true',
+    '1',
+    '*',
+    'loopback',
+    'proxy.example.com',
+    '0.0.0.0/0',
+    '::/0',
+    '10.0.0.0/33',
+    '::1/129',
+    '10.0.0.0/08',
+    '10.0.0.0/255.0.0.0',
+    '10.0.0.0/8/8',
+    '10.0.0',
+    'fe80::1%eth0',
+    '10.0.0.1, 10.0.0.2',
+    '10.0.0.1,'
+  ])
+    t.match(
+      refusal({ TRUST_PROXY: value }),
+      [/^TRUST_PROXY is ".*": expected addresses or networks, .*name those/],
+      value
+    )
+})
+
 t.test('several wrong values are all named, each in a sentence of its own', async (t) => {
   const sentences = refusal({
     PORT: 'x',
