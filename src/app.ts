@@ -181,7 +181,9 @@ function serverOptions(
     http: {
       requestTimeout: requestTimeoutMs,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
-      connectionsCheckingInterval: 500
+      connectionsCheckingInterval: 500,
+      // Else the first of two content types would count, and for somebody else the second: so it is one, which nobody takes.
+      joinDuplicateHeaders: true
     },
     return503OnClosing: false,
     forceCloseConnections: 'idle',

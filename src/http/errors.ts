@@ -200,7 +200,7 @@ function fromFastify(err: FastifyError): Failure | null {
       return {
         code: 'UNSUPPORTED_MEDIA_TYPE',
         detail:
-          'Send JSON with content-type: application/json, and to /events/import lines of it with content-type: application/x-ndjson.'
+          'Send JSON in UTF-8, as it is, with content-type: application/json, and to /events/import lines of it with content-type: application/x-ndjson.'
       }
     default:
       return err.statusCode !== undefined && err.statusCode >= 400 && err.statusCode < 500

@@ -4,6 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { ExportService } from '../../services/export.js'
 import type { ImportService } from '../../services/import.js'
+import { assertPlainUtf8 } from '../json-body.js'
 import { bytesOf, SILENCE_MS } from '../long-bodies.js'
 import { sendNdjson } from '../ndjson.js'
 import { eventTypeFilter, instant, momentOf, noQuery, problems, shownAs, tenantHeaders, uuid } from '../schemas.js'
@@ -37,7 +38,14 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
 }> = async (app, { exports, imports, silenceMs = SILENCE_MS }) => {
   // Here a body is lines and nothing else; the parser for JSON holds for all other routes.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/x-ndjson', (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/x-ndjson', (request, body, done) => {
+    try {
+      assertPlainUtf8(request)
+      done(null, body)
+    } catch (err) {
+      done(err as Error)
+    }
+  })
 
   app.get(
     '/events/export',
