@@ -24,7 +24,7 @@ import { registerDeadline } from './http/deadline.js'
 import { type Failure, handleError, problemOf, requestTimeout, sendProblem } from './http/errors.js'
 import { registerJsonBody } from './http/json-body.js'
 import { createLongBodies, type LongBodies } from './http/long-bodies.js'
-import { registerMeasure } from './http/measure.js'
+import { registerMeasure, serveMetrics } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
 import { apiKeyRoutes } from './http/routes/api-keys.js'
@@ -94,6 +94,10 @@ export type AppParts = {
   trustedProxies?: string[] | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: { max: number; perClientMax: number }
+  /** whether the reference page and the documents of the contract are served */
+  docs: boolean
+  /** whether /metrics is served here; else metrics-app.ts does */
+  metrics: boolean
   /** longest silence of a body that may take longer than that, ms */
   silenceMs?: number | undefined
   logger: FastifyBaseLogger | false
@@ -114,11 +118,12 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     serverOptions(parts, longBodies)
   ).withTypeProvider<TypeBoxTypeProvider>() as unknown as FastifyInstance
 
+  const whereListed = parts.docs ? ' /docs lists them all.' : ''
   app.setErrorHandler(handleError)
   app.setNotFoundHandler((request, reply) =>
     sendProblem(
       reply,
-      { code: 'ROUTE_NOT_FOUND', detail: `There is no route ${request.method} here. /docs lists them all.` },
+      { code: 'ROUTE_NOT_FOUND', detail: `There is no route ${request.method} here.${whereListed}` },
       request.url
     )
   )
@@ -133,8 +138,9 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await shedLoad(app)
   registerAudit(app, services.audit)
   await registerMeasure(app, { register })
-  await registerOpenApi(app)
-  registerAsyncApi(app)
+  if (parts.metrics) serveMetrics(app, register)
+  await registerOpenApi(app, { shown: parts.docs })
+  if (parts.docs) registerAsyncApi(app)
 
   await app.register(apiKeyRoutes, { access: services.access })
   await app.register(auditRoutes, { audit: services.audit })

@@ -17,6 +17,7 @@ import { usersProjection } from './domain/projections/users.js'
 import type { JwtVerifier } from './edge/jwt.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
+import { buildMetricsApp } from './http/metrics-app.js'
 import { startLoop } from './loop.js'
 import { createMetrics, type Metrics } from './observe/metrics.js'
 import { createProjecting } from './projecting.js'
@@ -54,11 +55,13 @@ export type Service = {
   app: FastifyInstance
   /** Whether requests must say who sends them; `open` means that nobody set it up. */
   authentication: () => ReturnType<AccessService['mode']>
+  /** serves /metrics on METRICS_PORT; null when `app` does */
+  metricsApp: FastifyInstance | null
   /** Starts the background work. */
   start(): void
   /**
    * Stops in order: not ready, no new requests, requests in flight answered, append queue drained, background work ended and
-   * its leases given up, connections closed. Can be called once.
+   * its leases given up, connections closed; metrics can be had until then. Can be called once.
    */
   stop(): Promise<void>
 }
@@ -256,9 +259,15 @@ export async function compose(
     corsOrigins: config.CORS_ORIGINS?.split(','),
     trustedProxies: config.TRUST_PROXY?.split(','),
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+    docs: config.DOCS,
+    metrics: config.METRICS_PORT === undefined,
     silenceMs,
     logger
   })
+  const metricsApp =
+    config.METRICS_PORT === undefined
+      ? null
+      : buildMetricsApp({ register, requestTimeoutMs: config.REQUEST_TIMEOUT_MS, logger })
 
   const holder = randomUUID()
   const background = createBackground({
@@ -301,6 +310,7 @@ export async function compose(
   return {
     app,
     authentication: access.mode,
+    metricsApp,
     start() {
       background.start()
       projecting.start()
@@ -312,6 +322,7 @@ export async function compose(
       await tail.close()
       await queue.close()
       await Promise.all([background.stop(), projecting.stop(), delivery.stop()])
+      await metricsApp?.close()
       shared?.close()
       await access.close()
       await db.close()

@@ -71,6 +71,20 @@ export const settings = Type.Object({
     })
   ),
   AUDIT_MAX_AGE_DAYS: integer(1, 36_500, 365, 'age at which notes of what administrators did go'),
+  METRICS_PORT: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      description: 'port that `/metrics` has for itself; 0 takes any free one; absent: it is on PORT'
+    })
+  ),
+  METRICS_HOST: Type.Optional(
+    Type.String({ minLength: 1, description: 'address to listen on for METRICS_PORT; absent: that of HOST' })
+  ),
+  DOCS: Type.Boolean({
+    default: true,
+    description: 'whether `/docs`, `/openapi.json`, `/asyncapi.json` and their `.yaml` are served'
+  }),
   CORS_ORIGINS: Type.Optional(
     Type.String({
       format: 'origins',

@@ -1,8 +1,8 @@
 /** Process entry: settings, database, service, signals. */
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
-import { compose, StartError } from './compose.js'
-import { ConfigError, loadConfig } from './config.js'
+import { compose, type Service, StartError } from './compose.js'
+import { type Config, ConfigError, loadConfig } from './config.js'
 import { EmbeddedPostgresError, startEmbeddedPostgres } from './db/embedded/start.js'
 import { MigrationError } from './db/migrate.js'
 
@@ -15,16 +15,13 @@ async function main(): Promise<void> {
   const database = config.DATABASE_URL === undefined ? await startEmbeddedPostgres({ dataDir: config.DATA_DIR }) : null
   try {
     const service = await compose(config, config.DATABASE_URL ?? database!.url, logger)
-    const address = await service.app.listen({ host: config.HOST, port: config.PORT })
+    const addresses = await listen(service, config)
     service.start()
     if (service.authentication() === 'open')
       logger.warn(
         'nobody has to say who they are, so only this machine is served: make an API key (user-events key create) to change that'
       )
-    logger.info(
-      { address, docs: `${address}/docs`, database: database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL' },
-      'ready'
-    )
+    logger.info({ ...addresses, database: database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL' }, 'ready')
 
     closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT_MS, logger }, async ({ signal, err }) => {
       if (err) logger.error({ err }, 'shutting down after an error')
@@ -35,6 +32,20 @@ async function main(): Promise<void> {
     })
   } catch (err) {
     await database?.stop()
+    throw err
+  }
+}
+
+/** The service listens, or is stopped and an error is thrown. The result is for the log. */
+async function listen(service: Service, config: Config): Promise<{ address: string; docs?: string; metrics: string }> {
+  const { app, metricsApp } = service
+  const { HOST, PORT, METRICS_HOST, METRICS_PORT, DOCS } = config
+  try {
+    const elsewhere = await metricsApp?.listen({ host: METRICS_HOST ?? HOST, port: METRICS_PORT! })
+    const address = await app.listen({ host: HOST, port: PORT })
+    return { address, ...(DOCS ? { docs: `${address}/docs` } : {}), metrics: `${elsewhere ?? address}/metrics` }
+  } catch (err) {
+    await service.stop()
     throw err
   }
 }

@@ -27,6 +27,7 @@ t.test('an empty environment gives the defaults', async (t) => {
     ARCHIVE_EVENTS_PER_SECOND: 5000,
     HOST: '127.0.0.1',
     PORT: 3000,
+    DOCS: true,
     LOG_LEVEL: 'info',
     EVENT_BUCKETS: 1,
     SNAPSHOT_THRESHOLD: 100,

@@ -20,6 +20,8 @@ async function generate(): Promise<string[]> {
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     streams: { max: 1, perClientMax: 1 },
+    docs: true,
+    metrics: false,
     logger: false
   })
   const answers = await Promise.all(NAMES.map((name) => app.inject(`/${name}`)))

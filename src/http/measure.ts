@@ -9,10 +9,7 @@ import routeMetrics from 'fastify-metrics'
 import type { Registry } from 'prom-client'
 import { durationBuckets } from '../observe/metrics.js'
 
-/**
- * Measures every route declared after this call has resolved, adds Node's own metrics, and serves all of `register`
- * in the Prometheus text format on GET /metrics, which stays out of the OpenAPI document.
- */
+/** Measures every route declared after this call has resolved, and adds Node's own metrics. */
 export async function registerMeasure(app: FastifyInstance, { register }: { register: Registry }): Promise<void> {
   // The package is CommonJS: to an ES module its default export is a property of the default import.
   await app.register(routeMetrics.default, {
@@ -28,7 +25,10 @@ export async function registerMeasure(app: FastifyInstance, { register }: { regi
       }
     }
   })
+}
 
+/** Serves all of `register` in the Prometheus text format on GET /metrics, which stays out of the OpenAPI document. */
+export function serveMetrics(app: FastifyInstance, register: Registry): void {
   app.get(
     '/metrics',
     { config: { scopes: ['tenants:all'] }, schema: { hide: true }, logLevel: 'warn' },

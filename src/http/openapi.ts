@@ -13,8 +13,8 @@ export const { version } = JSON.parse(readFileSync(new URL('../../package.json',
   version: string
 }
 
-/** To be called before any route is declared. */
-export async function registerOpenApi(app: FastifyInstance): Promise<void> {
+/** To be called before any route is declared. With `shown` the document and its page are served. */
+export async function registerOpenApi(app: FastifyInstance, { shown }: { shown: boolean }): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -60,8 +60,9 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => (schema.$id as string) ?? `def-${i}` }
   })
   for (const schema of [...components, ...eventDataSchemas()]) app.addSchema(schema)
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: pagePolicy })
+  if (!shown) return
 
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: pagePolicy })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/yaml').send(app.swagger({ yaml: true }))

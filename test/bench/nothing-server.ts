@@ -53,6 +53,8 @@ const app = await buildApp({
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
   streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+  docs: true,
+  metrics: true,
   logger
 })
 logger.info({ address: await app.listen({ host: config.HOST, port: 0 }) }, 'ready')

@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance } from 'fastify'
 import client, { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
-import { registerMeasure } from '../../src/http/measure.js'
+import { registerMeasure, serveMetrics } from '../../src/http/measure.js'
 import { createMetrics } from '../../src/observe/metrics.js'
 import { emptyGauges } from '../support/gauges.js'
 
@@ -20,6 +20,7 @@ async function buildApp(t: Test) {
   })
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'test', version: '0' } } })
   await registerMeasure(app, { register })
+  serveMetrics(app, register)
   app.get('/users/:userId', async () => ({}))
   app.register(
     async (scope) => {
