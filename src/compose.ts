@@ -302,8 +302,9 @@ export async function compose(
     buckets,
     openSink: (sink) => openSink(sink, config),
     onError,
-    onTrouble(subscription, reason) {
-      if (logger) logger.warn({ subscription, reason }, 'delivery failed')
+    onTrouble(subscription) {
+      // Not why: what a receiver answered can hold the events that it got.
+      if (logger) logger.warn({ subscription }, 'delivery failed; GET /admin/subscriptions tells why')
     }
   })
 

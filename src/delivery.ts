@@ -48,7 +48,7 @@ export function createDelivery(parts: {
   openSink: (config: SinkConfig) => Promise<Sink>
   onError: (err: unknown) => void
   /** told when a subscription can deliver nothing any more; must not throw */
-  onTrouble: (subscription: string, reason: string) => void
+  onTrouble: (subscription: string) => void
 }): Delivery {
   const { db, metrics, eventTypes, buckets, openSink, onError, onTrouble } = parts
   const holder = randomUUID()
@@ -73,7 +73,7 @@ export function createDelivery(parts: {
       sink: openOnce,
       eventTypes,
       metrics,
-      onTrouble: (reason) => onTrouble(label, reason)
+      onTrouble: () => onTrouble(label)
     })
     const workers: Worker[] = []
     function loop(name: string, step: WorkerStep): Loop {

@@ -5,13 +5,14 @@ import { compose, type Service, StartError } from './compose.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
 import { EmbeddedPostgresError, startEmbeddedPostgres } from './db/embedded/start.js'
 import { MigrationError } from './db/migrate.js'
+import { logOptions } from './observe/log.js'
 
 /** Errors whose message says all that the operator needs; others are shown with their stack. */
 const EXPLAINED = [ConfigError, EmbeddedPostgresError, MigrationError, StartError]
 
 async function main(): Promise<void> {
   const config = loadConfig(process.env)
-  const logger = pino({ level: config.LOG_LEVEL })
+  const logger = pino({ level: config.LOG_LEVEL, ...logOptions })
   const database = config.DATABASE_URL === undefined ? await startEmbeddedPostgres({ dataDir: config.DATA_DIR }) : null
   try {
     const service = await compose(config, config.DATABASE_URL ?? database!.url, logger)

@@ -98,6 +98,8 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   },
   'main.ts': { values: ['compose.ts', 'config.ts', 'db'] },
   cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
+  'main.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
+  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'db', 'store', 'edge'] }
 }
 
 /** Single exceptions, each with its reason. */

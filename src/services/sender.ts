@@ -39,7 +39,7 @@ export function createSender(parts: {
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
   /** told when deliveries begin to fail altogether, and when they stop for good; must not throw */
-  onTrouble: (reason: string) => void
+  onTrouble: () => void
 }) {
   const { db, subscription, label, sink, eventTypes, metrics, onTrouble } = parts
 
@@ -118,7 +118,7 @@ export function createSender(parts: {
       const changed = subscription.state !== state
       await reportState(db, subscription.id, { name: step.worker, epoch: step.lease.epoch }, state, reason)
       Object.assign(subscription, { state, lastError: reason })
-      if (changed && reason !== null) onTrouble(reason)
+      if (changed && reason !== null) onTrouble()
     },
 
     /**
