@@ -97,12 +97,20 @@ export async function compose(
   let shared: RedisCache | null
   let identity: StoreIdentity
   let claiming: Claiming
-  const access = createAccessService({
-    db,
-    required: config.AUTH === undefined ? undefined : config.AUTH === 'on',
-    tokens: null
-  })
+  let access: AccessService
   try {
+    access = createAccessService({
+      db,
+      required: config.AUTH === undefined ? undefined : config.AUTH === 'on',
+      tokens: await openJwtVerifierOf(config, {
+        onRefused(reason) {
+          if (logger) logger.debug({ reason }, 'token refused')
+        },
+        onKeysTrouble(reason) {
+          if (logger) logger.warn({ reason }, 'the keys of tokens cannot be had')
+        }
+      })
+    })
     identity = await claimIdentity(db, buckets)
     assertBuckets(buckets, identity.buckets)
     claiming = await claimsOf(db, databaseUrl, config.UNIQUE_CLAIMS)

@@ -96,10 +96,8 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'http'
     ]
   },
-  'main.ts': { values: ['compose.ts', 'config.ts', 'db'] },
-  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
   'main.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
-  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'db', 'store', 'edge'] }
+  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
 }
 
 /** Single exceptions, each with its reason. */
