@@ -1,4 +1,4 @@
-/** What becomes of a directory that was filled before user_changes came (0010_user_changes.sql). */
+/** What becomes of a directory that was filled before user_changes came (0011_user_changes.sql). */
 import t from 'tap'
 import { migrate, readMigrations } from '../../src/db/migrate.js'
 import { testDatabase } from '../support/db.js'
