@@ -11,6 +11,7 @@ import { type Answers, stateName } from './answers.js'
 const built = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href
 // As the service runs it, not as tsx would compile it.
 const { buildApp } = (await import(built('app.js'))) as typeof import('../../src/app.js')
+const { ANYBODY } = (await import(built('domain/access.js'))) as typeof import('../../src/domain/access.js')
 const { loadConfig } = (await import(built('config.js'))) as typeof import('../../src/config.js')
 const { STREAM_PAGE } = (await import(
   built('services/log-reader.js')
@@ -28,6 +29,8 @@ function known<T>(answer: T | undefined, question: string): T {
 }
 
 const services = {
+  access: { authenticate: () => ANYBODY },
+  audit: { note: async () => '', conclude: async () => {} },
   events: {
     append: async (_key, { events }) => known(answers.appended[events.length], `an append of ${events.length} events`),
     readPage: async () => answers.page,

@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'
+import { ANYBODY } from '../../src/domain/access.js'
+import { registerAuth } from '../../src/http/auth.js'
 import { userRoutes } from '../../src/http/routes/users.js'
 import { components } from '../../src/http/schemas.js'
 import { createDirectoryService } from '../../src/services/directory.js'
@@ -31,6 +33,7 @@ t.test('every documented query is answered from an index', async (t) => {
   const app = Fastify({ ajv: { customOptions: { coerceTypes: 'array' } } })
   t.teardown(() => app.close())
   for (const component of components) app.addSchema(component)
+  registerAuth(app, { authenticate: () => ANYBODY })
   await app.register(userRoutes, { directory: createDirectoryService({ db: watched.db, follow, buckets: 1 }) })
 
   for (const query of documentedQueries) {

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import Fastify from 'fastify'
 import t from 'tap'
+import { ANYBODY } from '../../src/domain/access.js'
+import { registerAuth } from '../../src/http/auth.js'
 import { handleError } from '../../src/http/errors.js'
 import { feedRoutes } from '../../src/http/routes/feed.js'
 import { components } from '../../src/http/schemas.js'
@@ -125,6 +127,7 @@ t.test(
     const app = Fastify()
     app.setErrorHandler(handleError)
     for (const component of components) app.addSchema(component)
+    registerAuth(app, { authenticate: () => ANYBODY })
     const slots = createStreamSlots({ max: 10, perClientMax: 10 })
     await app.register(feedRoutes, { feed, slots, requestTimeoutMs: 1000, heartbeatMs: 100, stalledMs: 400 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
