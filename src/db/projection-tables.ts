@@ -64,12 +64,7 @@ export const projectionParked = pgTable(
   (table) => [primaryKey({ name: 'projection_parked_pkey', columns: [table.bucket, table.worker, table.aggregateId] })]
 )
 
-/**
- * The users as they are at the position of the projection `users`. A lock that has run out is seen by lockedUntil.
- *
- * No index has a column that changes with nearly every event: PostgreSQL then writes a row without touching any index, which
- * takes a fraction of the time. So the order by newest change is kept in a table of its own.
- */
+/** The users as they are at the position of the projection `users`. A lock that has run out is seen by lockedUntil. */
 export const userReadModel = pgTable(
   'user_read_model',
   {
@@ -103,29 +98,14 @@ export const userReadModel = pgTable(
     index('IDX_READ_MODEL_EMAIL').on(table.tenantId, inC(table.email), table.userId),
     index('IDX_READ_MODEL_FULL_NAME').on(table.tenantId, inC(table.fullName), table.userId),
     index('IDX_READ_MODEL_CREATED').on(table.tenantId, table.createdAt, table.userId),
+    index('IDX_READ_MODEL_UPDATED').on(
+      table.tenantId,
+      sql`(coalesce(${table.updatedAt}, ${table.createdAt}))`,
+      table.userId
+    ),
     index('IDX_READ_MODEL_STATUS').on(table.tenantId, table.status, table.createdAt, table.userId),
     index('IDX_READ_MODEL_LOCKED').on(table.tenantId, table.lockedUntil).where(sql`"lockedUntil" IS NOT NULL`),
     index('IDX_READ_MODEL_ROLES').using('gin', table.roleIds)
-  ]
-)
-
-/**
- * When each user of user_read_model was changed last, or created if never changed since. Whoever goes through users in that
- * order looks up only those in user_read_model whose status and lock fit.
- */
-export const userChanges = pgTable(
-  'user_changes',
-  {
-    bucket: smallint().notNull(),
-    userId: uuid().notNull(),
-    tenantId: uuid().notNull(),
-    changedAt: instant('changedAt').notNull(),
-    status: text().notNull(),
-    lockedUntil: instant('lockedUntil')
-  },
-  (table) => [
-    primaryKey({ name: 'user_changes_pkey', columns: [table.bucket, table.userId] }),
-    index('IDX_READ_MODEL_CHANGED').on(table.tenantId, table.changedAt, table.userId)
   ]
 )
 

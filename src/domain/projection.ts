@@ -15,7 +15,7 @@ export type ProjectionTable = {
   name: string
   /** columns of the primary key, without `bucket` */
   key: readonly string[]
-  /** columns that `apply` reads of a row; none if it never asks for one */
+  /** columns that `apply` reads of a row */
   reads: readonly string[]
 }
 

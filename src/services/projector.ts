@@ -118,7 +118,7 @@ export function createProjector(parts: {
     const batch = { bucket, rebuilds, epoch, from: position, to, rows: [...rows.values()], parked, released }
     const stored = await storeBatch(db, projection, batch)
     if (!stored) known.clear()
-    else for (const [name, { table, row }] of rows) if (table.reads.length > 0) known.set(name, row)
+    else for (const [name, { row }] of rows) known.set(name, row)
     place = stored ? `${epoch}/${to}` : ''
     return stored
   }

@@ -34,16 +34,16 @@ export type DirectoryUser = {
 
 /** Columns of the order that pages are in, as the indexes have them. */
 const KEYS: Record<UserSort, string> = {
-  createdAt: 'u."createdAt"',
-  updatedAt: 'c."changedAt"',
-  username: 'lower(u.username) COLLATE "C"',
-  email: 'lower(u.email) COLLATE "C"'
+  createdAt: '"createdAt"',
+  updatedAt: 'coalesce("updatedAt", "createdAt")',
+  username: 'lower(username) COLLATE "C"',
+  email: 'lower(email) COLLATE "C"'
 }
 const isTime = (sort: UserSort): boolean => sort === 'createdAt' || sort === 'updatedAt'
 
-const COLUMNS = `u."userId", u."tenantId", u.username, u.email, u."fullName", u.phone, u.status, u."roleIds", u."totalLogins",
-  u."failedLoginAttempts", coalesce(u."lockedUntil" > now(), false) AS "accountLocked", u."lockedUntil", u."lastLoginAt", u.attributes,
-  u."createdAt", u."updatedAt", u."deletedAt", u."lastUpdatedVersion", u."lastPosition"`
+const COLUMNS = `"userId", "tenantId", username, email, "fullName", phone, status, "roleIds", "totalLogins", "failedLoginAttempts",
+  coalesce("lockedUntil" > now(), false) AS "accountLocked", "lockedUntil", "lastLoginAt", attributes, "createdAt", "updatedAt",
+  "deletedAt", "lastUpdatedVersion", "lastPosition"`
 
 type Page = { position: string | null; users: string }
 
@@ -56,18 +56,18 @@ export async function selectUsers(
 ): Promise<Reflected & { users: (DirectoryUser & { key: string })[] }> {
   const bind = binder()
   const way = descending ? 'DESC' : 'ASC'
-  const { tables, conditions } = selectionOf(filter, page.trigrams, bind, sort)
+  const conditions = conditionsOf(filter, page.trigrams, bind)
   if (page.after) {
     const { key, userId } = page.after
     const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
-    conditions.push(`(${KEYS[sort]}, u."userId") ${descending ? '<' : '>'} ${place}`)
+    conditions.push(`(${KEYS[sort]}, "userId") ${descending ? '<' : '>'} ${place}`)
   }
   const [row] = await db.query<Page>(
     `SELECT ${REFLECTED} AS position, (
        SELECT coalesce(json_agg(found), '[]') FROM (
-         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM ${tables}
+         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM user_read_model
          WHERE ${conditions.join(' AND ')}
-         ORDER BY ${KEYS[sort]} ${way}, u."userId" ${way} LIMIT ${bind(page.limit)}::integer) found)::text AS users`,
+         ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer) found)::text AS users`,
     bind.values,
     ONCE
   )
@@ -87,8 +87,8 @@ export async function selectUser(
   const [row] = await db.query<{ position: string | null; user: string | null }>(
     `SELECT ${reflectedIn('$1')} AS position, (
        SELECT row_to_json(found) FROM (
-         SELECT ${COLUMNS} FROM user_read_model u
-         WHERE u.bucket = $1::smallint AND u."userId" = $2::uuid AND u."tenantId" = $3::uuid) found)::text AS user`,
+         SELECT ${COLUMNS} FROM user_read_model
+         WHERE bucket = $1::smallint AND "userId" = $2::uuid AND "tenantId" = $3::uuid) found)::text AS user`,
     [bucket, userId, tenantId],
     { repeatable: true }
   )
@@ -102,10 +102,10 @@ export async function countUsers(
   { max, trigrams }: { max: number; trigrams: boolean }
 ): Promise<Reflected & { count: number }> {
   const bind = binder()
-  const { tables, conditions } = selectionOf(filter, trigrams, bind)
+  const conditions = conditionsOf(filter, trigrams, bind)
   const [row] = await db.query<{ position: string | null; count: string }>(
     `SELECT ${REFLECTED} AS position, (
-       SELECT count(*) FROM (SELECT FROM ${tables} WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
+       SELECT count(*) FROM (SELECT FROM user_read_model WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
     bind.values,
     ONCE
   )
@@ -149,38 +149,25 @@ function binder(): Binder {
   return Object.assign((value: Param) => `$${values.push(value)}`, { values })
 }
 
-type Selection = { tables: string; conditions: string[] }
-
-/**
- * Where the users are, and which. The time of the newest change is joined where it is asked for. Status and lock are compared
- * in the table that has it then: so whoever does not fit is not looked up in the other.
- */
-function selectionOf(filter: UserFilter, trigrams: boolean, bind: Binder, sort?: UserSort): Selection {
-  const { username, email, q, statuses, role, locked, updatedFrom, updatedTo } = filter
-  const joined = sort === 'updatedAt' || updatedFrom !== undefined || updatedTo !== undefined
-  const tables = joined
-    ? 'user_read_model u JOIN user_changes c USING (bucket, "tenantId", "userId")'
-    : 'user_read_model u'
-  const has = joined ? 'c' : 'u'
-  const conditions = [`u."tenantId" = ${bind(filter.tenantId)}::uuid`]
+function conditionsOf(filter: UserFilter, trigrams: boolean, bind: Binder): string[] {
+  const { username, email, q, statuses, role, locked } = filter
+  const conditions = [`"tenantId" = ${bind(filter.tenantId)}::uuid`]
   const add = (value: Param | undefined, condition: (bound: string) => string) => {
     if (value !== undefined) conditions.push(condition(bind(value)))
   }
-  if (!filter.includeDeleted && !statuses?.includes('deleted')) conditions.push('u."deletedAt" IS NULL')
-  add(username, (bound) => `lower(u.username) COLLATE "C" = lower(${bound}::text)`)
-  add(email, (bound) => `lower(u.email) COLLATE "C" = lower(${bound}::text)`)
+  if (!filter.includeDeleted && !statuses?.includes('deleted')) conditions.push('"deletedAt" IS NULL')
+  add(username, (bound) => `lower(username) COLLATE "C" = lower(${bound}::text)`)
+  add(email, (bound) => `lower(email) COLLATE "C" = lower(${bound}::text)`)
   if (q !== undefined) conditions.push(...search(q, trigrams, bind))
-  add(statuses && textArray(statuses), (bound) => `${has}.status = ANY (${bound}::text::text[])`)
-  add(role === undefined ? undefined : textArray([role]), (bound) => `u."roleIds" @> ${bound}::text::text[]`)
+  add(statuses && textArray(statuses), (bound) => `status = ANY (${bound}::text::text[])`)
+  add(role === undefined ? undefined : textArray([role]), (bound) => `"roleIds" @> ${bound}::text::text[]`)
   if (locked !== undefined)
-    conditions.push(
-      locked ? `${has}."lockedUntil" > now()` : `(${has}."lockedUntil" IS NULL OR ${has}."lockedUntil" <= now())`
-    )
-  add(filter.createdFrom, (bound) => `u."createdAt" >= ${bound}::timestamptz`)
-  add(filter.createdTo, (bound) => `u."createdAt" < ${bound}::timestamptz`)
-  add(updatedFrom, (bound) => `${KEYS.updatedAt} >= ${bound}::timestamptz`)
-  add(updatedTo, (bound) => `${KEYS.updatedAt} < ${bound}::timestamptz`)
-  return { tables, conditions }
+    conditions.push(locked ? '"lockedUntil" > now()' : '("lockedUntil" IS NULL OR "lockedUntil" <= now())')
+  add(filter.createdFrom, (bound) => `"createdAt" >= ${bound}::timestamptz`)
+  add(filter.createdTo, (bound) => `"createdAt" < ${bound}::timestamptz`)
+  add(filter.updatedFrom, (bound) => `${KEYS.updatedAt} >= ${bound}::timestamptz`)
+  add(filter.updatedTo, (bound) => `${KEYS.updatedAt} < ${bound}::timestamptz`)
+  return conditions
 }
 
 /** An array as PostgreSQL writes it. */
@@ -190,11 +177,9 @@ const textArray = (texts: readonly string[]): string =>
 /** All words anywhere, or the whole at the beginning of username, email or full name. */
 function search(q: string, trigrams: boolean, bind: Binder): string[] {
   const words = trigrams ? wordsOf(q) : null
-  if (words) return words.map((word) => `u.search LIKE '%' || lower(${bind(literal(word))}::text) || '%'`)
+  if (words) return words.map((word) => `search LIKE '%' || lower(${bind(literal(word))}::text) || '%'`)
   const prefix = `lower(${bind(literal(q.trim()))}::text) || '%'`
-  const columns = ['u.username', 'u.email', 'u."fullName"'].map(
-    (column) => `lower(${column}) COLLATE "C" LIKE ${prefix}`
-  )
+  const columns = ['username', 'email', '"fullName"'].map((column) => `lower(${column}) COLLATE "C" LIKE ${prefix}`)
   return [`(${columns.join(' OR ')})`]
 }
 

@@ -96,14 +96,14 @@ export type Batch = {
 }
 
 /** Stores what a projection made of a batch of events, exactly once; tells whether it did (project_events). */
-export async function storeBatch(db: Db, { name, version }: Projection, batch: Batch): Promise<boolean> {
+export async function storeBatch(db: Db, { name, version, tables }: Projection, batch: Batch): Promise<boolean> {
   const { bucket, rebuilds, epoch, from, to } = batch
-  // A table of no rows is left out: it would cost a statement as well.
-  const rows: Record<string, Row[]> = {}
-  for (const { table, row } of batch.rows) {
-    rows[table.name] ??= []
-    rows[table.name]!.push({ bucket, ...row })
-  }
+  const rows = Object.fromEntries(
+    tables.map((table) => [
+      table.name,
+      batch.rows.filter((each) => each.table === table).map(({ row }) => ({ bucket, ...row }))
+    ])
+  )
   const [answer] = await db.query<{ stored: boolean }>(
     `SELECT project_events($1, $2::integer, $3::smallint, $4, $5::bigint, $6::bigint, $7::bigint, $8::text::json, $9::text::jsonb,
        $10::text::uuid[]) AS stored`,

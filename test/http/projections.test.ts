@@ -44,7 +44,7 @@ const NOTE_WRITES = `
   DECLARE name text;
   BEGIN
     FOR name IN SELECT tablename FROM pg_tables
-                WHERE schemaname = 'public' AND tablename !~ '^(user_read_model|user_changes|user_activity|projection|workers|written)'
+                WHERE schemaname = 'public' AND tablename !~ '^(user_read_model|user_activity|projection|workers|written)'
     LOOP
       EXECUTE format('CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I EXECUTE FUNCTION note_write()', name);
     END LOOP;
@@ -147,31 +147,15 @@ t.test('the tables that take over have every index of the ones before, under the
   await until(async () => (await service.get(ROUTE)).data.position === 1)
   const indexes = () =>
     service.database.run(
-      `SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'user_activity%' OR tablename IN ('user_read_model', 'user_changes') ORDER BY 1`
+      `SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'user_activity%' OR tablename = 'user_read_model' ORDER BY 1`
     )
   const before = (await indexes()).filter(({ indexname }: { indexname?: string }) => !indexname?.endsWith('_old'))
-  t.ok(before.length >= 12)
+  t.ok(before.length >= 11)
   await rebuilt(service)
   t.strictSame(
     (await indexes()).filter(({ indexname }: { indexname?: string }) => !indexname?.endsWith('_old')),
     before
   )
-})
-
-t.test('the tables that take over leave as much of their pages free as the ones before', async (t) => {
-  const service = await testService(t, { background: true })
-  const { position } = (await service.append(newUserId(), [userCreated()])).data.events[0]
-  await service.get(`/users?atLeast=${position}`)
-  const free = () =>
-    service.database.run<object>(
-      `SELECT relname, reloptions::text FROM pg_class WHERE relname IN ('user_read_model', 'user_changes') ORDER BY 1`
-    )
-  const before = await free()
-  t.match(before, [{ relname: 'user_changes' }, { relname: 'user_read_model', reloptions: '{fillfactor=80}' }])
-  for (const round of ['first', 'second']) {
-    await rebuilt(service)
-    t.strictSame(await free(), before, `after the ${round} rebuild`)
-  }
 })
 
 t.test('a rebuild writes to nothing but the projection, and nobody is sent anything', async (t) => {

@@ -24,7 +24,7 @@ t.test('every documented query is answered from an index', async (t) => {
     [randomUUID(), USERS]
   ] as const)
     await database.run(manyUsers(tenantId, from, USERS))
-  await database.run('VACUUM ANALYZE user_read_model, user_changes')
+  await database.run('VACUUM ANALYZE user_read_model')
 
   const sql = postgres(database.url, { max: 1, fetch_types: false })
   t.teardown(() => sql.end({ timeout: 5 }))
@@ -49,6 +49,6 @@ t.test('every documented query is answered from an index', async (t) => {
       /(Index Scan|Index Scan Backward|Bitmap Index Scan).*(using|on) "(IDX_READ_MODEL_\w+|user_read_model_pkey)"/,
       `${query}\n${plan}`
     )
-    t.notMatch(plan, /Seq Scan on user_(read_model|changes)/, query)
+    t.notMatch(plan, /Seq Scan on user_read_model/, query)
   }
 })

@@ -9,12 +9,7 @@ import type { TestDatabase } from './db.js'
 import { until } from './wait.js'
 
 /** Rows by key, as the database shows them. */
-export type Projected = {
-  users: Record<string, object>
-  changes: Record<string, object>
-  events: Record<string, number>
-  days: Record<string, object>
-}
+export type Projected = { users: Record<string, object>; events: Record<string, number>; days: Record<string, object> }
 
 const USERS = `
   SELECT "userId"::text AS key, jsonb_build_object('bucket', bucket, 'tenantId', "tenantId", 'username', username, 'email', email,
@@ -23,11 +18,6 @@ const USERS = `
     'lastLoginAt', extract(epoch FROM "lastLoginAt") * 1000, 'createdAt', extract(epoch FROM "createdAt") * 1000,
     'updatedAt', extract(epoch FROM "updatedAt") * 1000, 'deletedAt', extract(epoch FROM "deletedAt") * 1000,
     'version', "lastUpdatedVersion", 'position', "lastPosition", 'state', state)::text AS row FROM user_read_model`
-const CHANGES = `
-  SELECT "userId"::text AS key,
-    jsonb_build_object('bucket', bucket, 'tenantId', "tenantId", 'changedAt', extract(epoch FROM "changedAt") * 1000,
-      'status', status, 'lockedUntil', extract(epoch FROM "lockedUntil") * 1000)::text AS row
-  FROM user_changes`
 const EVENTS = `SELECT concat_ws('/', bucket, "tenantId", day, "eventType") AS key, events::text AS row FROM user_activity_events`
 const DAYS = `
   SELECT concat_ws('/', bucket, "tenantId", day) AS key,
@@ -40,7 +30,7 @@ export async function projectedIn({ run }: Pick<TestDatabase, 'run'>): Promise<P
     const found = await run<{ key: string; row: string }>(`${text} ORDER BY 1`)
     return Object.fromEntries(found.map(({ key, row }) => [key, JSON.parse(row)]))
   }
-  return { users: await rows(USERS), changes: await rows(CHANGES), events: await rows(EVENTS), days: await rows(DAYS) }
+  return { users: await rows(USERS), events: await rows(EVENTS), days: await rows(DAYS) }
 }
 
 type LogRow = Omit<FoldEvent, 'eventData'> & {
@@ -69,7 +59,7 @@ export async function expectedOf(database: TestDatabase): Promise<Projected> {
 }
 
 function expected(log: readonly LogRow[], eventTypes: EventTypeService): Projected {
-  const found: Projected = { users: {}, changes: {}, events: {}, days: {} }
+  const found: Projected = { users: {}, events: {}, days: {} }
   const days: Record<string, Record<string, number>> = {}
   const folded = new Map<string, typeof nothingFolded>()
   for (const row of log) {
@@ -84,10 +74,7 @@ function expected(log: readonly LogRow[], eventTypes: EventTypeService): Project
       days[day] ??= { active: 0, inactive: 0, suspended: 0, deleted: 0, locked: 0 }
       days[day][kind]! += change
     }
-    const { updatedAt, createdAt } = after.state!
-    const { status, lockedUntil, ...shown } = shownOf(after.state!)
-    found.changes[userId] = { bucket, tenantId, changedAt: Date.parse(updatedAt ?? createdAt), status, lockedUntil }
-    found.users[userId] = { bucket, version: event.version, position: Number(position), status, lockedUntil, ...shown }
+    found.users[userId] = { bucket, version: event.version, position: Number(position), ...shownOf(after.state!) }
   }
   // Changes of a day that cancel each other leave a row of zeros where they came by different events.
   found.days = days

@@ -9,9 +9,6 @@ const directory: ProjectionTable = {
   reads: ['state', 'lastUpdatedVersion']
 }
 
-/** Written only when it changes, and never read: the state tells what stands there. */
-const changes: ProjectionTable = { name: 'user_changes', key: ['userId'], reads: [] }
-
 const KINDS = ['active', 'inactive', 'suspended', 'deleted', 'locked'] as const
 type Kind = (typeof KINDS)[number]
 
@@ -23,13 +20,13 @@ const eventsOfDays: ProjectionTable = {
 const days: ProjectionTable = { name: 'user_activity_days', key: ['tenantId', 'day'], reads: KINDS }
 
 /** Raise it when the rows below become others for the same states. */
-const ROWS_VERSION = 2
+const ROWS_VERSION = 1
 
 export const usersProjection: Projection = {
   name: 'users',
   // The rows hold states, so whatever makes states anew makes them anew. Each part only goes up.
   version: ROWS_VERSION + STATE_VERSION + sum(builtInTypes.map((type) => type.effectVersion + type.versions.length)),
-  tables: [directory, changes, eventsOfDays, days],
+  tables: [directory, eventsOfDays, days],
   keysOf: (event) => [userKey(event), typeKey(event), dayKey(event)],
   apply(event, current, catalog) {
     const known = current(userKey(event))
@@ -41,7 +38,6 @@ export const usersProjection: Projection = {
     const count = current(typeKey(event))
     return [
       { table: directory, row: rowOf(after, event) },
-      ...changeOf(event, before, after),
       {
         table: eventsOfDays,
         row: { ...typeKey(event).row, events: ((count?.events ?? 0) as number) + 1 }
@@ -99,22 +95,6 @@ function rowOf(state: User, event: ProjectedEvent): Row {
     state
   }
 }
-
-/** The row of the newest change if it is another than before. */
-function changeOf(event: ProjectedEvent, before: User | null, after: User): TableRow[] {
-  const row = changeRow(event, after)
-  const known = before && changeRow(event, before)
-  if (known && Object.entries(row).every(([column, value]) => known[column] === value)) return []
-  return [{ table: changes, row }]
-}
-
-const changeRow = (event: ProjectedEvent, state: User): Row => ({
-  userId: event.aggregateId,
-  tenantId: event.tenantId,
-  changedAt: instant(state.updatedAt) ?? instant(state.createdAt) ?? event.createdAt,
-  status: indexed(state.status),
-  lockedUntil: instant(state.lockedUntil)
-})
 
 /** The row of the day if a user became another kind; a user is of one status, and may be locked besides. */
 function movesOf(
