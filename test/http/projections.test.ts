@@ -44,7 +44,7 @@ const NOTE_WRITES = `
   DECLARE name text;
   BEGIN
     FOR name IN SELECT tablename FROM pg_tables
-                WHERE schemaname = 'public' AND tablename !~ '^(user_read_model|user_activity|projection|workers|written)'
+                WHERE schemaname = 'public' AND tablename !~ '^(admin_audit|user_read_model|user_activity|projection|workers|written)'
     LOOP
       EXECUTE format('CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I EXECUTE FUNCTION note_write()', name);
     END LOOP;

@@ -163,6 +163,7 @@ t.test('a request id is sent back if it is safe, and replaced if it is not', asy
 t.test('a query parameter that a route does not know is refused, not ignored', async (t) => {
   const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, { tags?: string[] }>> }
   const valid: Record<string, object | string> = {
+    '/admin/api-keys': { name: 'crm', scopes: ['state:read'] },
     '/events/import': '',
     '/users/{userId}/events': { events: [userCreated()] },
     '/admin/users/{userId}/snapshots/cleanup': { retain: 1 },
@@ -175,7 +176,7 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { tags }] of Object.entries(methods)) {
       if (tags?.includes('operations')) continue
-      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1')}?fromVersion=1&toVersion=1&unheardOf=1`
+      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1').replace('{id}', '0123456789ab')}?fromVersion=1&toVersion=1&unheardOf=1`
       const payload = valid[path] ?? {}
       const answer = await ask({
         method: method.toUpperCase() as 'GET',
