@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { assertScopes, type Principal, type Scope, tenantFor } from '../domain/access.js'
+import { UUID } from '../domain/event.js'
 import type { AccessService } from '../services/access.js'
 
 declare module 'fastify' {
@@ -52,8 +53,16 @@ export function registerAuth(app: FastifyInstance, access: Pick<AccessService, '
 function admit(request: FastifyRequest, principal: Principal, scopes: readonly Scope[]): void {
   assertScopes(principal, scopes)
   request.principal = principal
-  request.tenantId = tenantFor(principal, request.headers['x-tenant-id'] as string | undefined)
+  request.tenantId = tenantFor(principal, tenantAskedFor(request))
 }
+
+/** What is no UUID is for the schema of the route to refuse; a route that knows no such header does not heed it. */
+function tenantAskedFor({ headers }: FastifyRequest): string | undefined {
+  const header = headers['x-tenant-id']
+  return typeof header === 'string' && IS_UUID.test(header) ? header : undefined
+}
+
+const IS_UUID = new RegExp(UUID)
 
 /** Whose something is that a request makes or asks for: its tenant's, or (null) everybody's. Throws SCOPE_MISSING. */
 export function ownerOf(

@@ -1,6 +1,7 @@
 /** What administrators change is on record, before it is done. */
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { createAuditService } from '../../src/services/audit.js'
 import { ADMIN_KEY, bearing, GUARDED, keyOf, operationsOf } from '../support/access.js'
 import { testDb } from '../support/db.js'
@@ -101,6 +102,15 @@ t.test('every operation by which administrators change something is noted', asyn
   }
   const entries = await newest(service, '?limit=1000')
   t.strictSame(entries.map(({ action }: { action: string }) => action).toReversed(), Object.keys(requests))
+})
+
+t.test('a header that is no tenant does not keep what belongs to all tenants from being noted and done', async (t) => {
+  const service = await testService(t, { env: GUARDED })
+  const headers = { ...admin, 'x-tenant-id': 'acme' }
+  const url = '/admin/archive/runs'
+  const answer = await service.ask({ method: 'POST', url, headers, payload: { dryRun: true } })
+  t.equal(answer.statusCode, 202, answer.body)
+  t.match(await newest(service), [{ action: 'runArchive', tenantId: DEFAULT_TENANT, status: 202 }])
 })
 
 t.test('nothing is done that cannot be noted', async (t) => {
