@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Db } from '../db/client.js'
 import { ANYBODY, isScope, SCOPES, type Scope } from '../domain/access.js'
+import type { AdminRequest } from '../domain/audit.js'
 import { DEFAULT_TENANT, UUID } from '../domain/event.js'
 import { parseInstant } from '../domain/formats.js'
 import { type AccessService, createAccessService } from '../services/access.js'
@@ -19,11 +20,13 @@ type CreateOptions = { name: string; tenant: string; scopes: Scope[]; expires?: 
 export function keyCommand(withDatabase: WithDatabase): Command {
   const withKeys = <T>(work: (access: AccessService) => Promise<T>): Promise<T> =>
     withDatabase((db) => work(accessOf(db)))
-  /** Notes what is done in the audit, under the operation of the contract that does the same. */
-  const change = <T>(action: string, tenantId: string, work: (access: AccessService) => Promise<T>): Promise<T> =>
+  /** Notes in the audit what the command does, as the `action` of the contract that does the same. */
+  const change = <T>(
+    { action, path, tenantId }: Pick<AdminRequest, 'action' | 'path' | 'tenantId'>,
+    work: (access: AccessService) => Promise<T>
+  ): Promise<T> =>
     withDatabase(async (db) => {
       const audit = createAuditService({ db })
-      const path = `user-events ${action}`
       const request = { tenantId, principal: OPERATOR.name, action, path, address: 'local', requestId: '' }
       const id = await audit.note(request)
       const result = await work(accessOf(db))
@@ -49,7 +52,8 @@ export function keyCommand(withDatabase: WithDatabase): Command {
     .option('--json', 'as JSON')
     .action(async ({ name, tenant, scopes, expires = undefined, json }: CreateOptions) => {
       const wanted = { name, tenantId: tenant, scopes, expiresAt: expires ?? null }
-      const made = await change('createApiKey', tenant, (access) => access.create(wanted, OPERATOR))
+      const request = { action: 'createApiKey', path: 'user-events key create', tenantId: tenant }
+      const made = await change(request, (access) => access.create(wanted, OPERATOR))
       console.log(json ? JSON.stringify(made) : made.key)
     })
   key
@@ -80,7 +84,8 @@ export function keyCommand(withDatabase: WithDatabase): Command {
     .argument('<id>', 'as the list shows it')
     .addOption(tenant())
     .action(async (id: string, { tenant }: { tenant: string }) => {
-      const { name } = await change('revokeApiKey', tenant, (access) => access.revoke(id, tenant, OPERATOR))
+      const request = { action: 'revokeApiKey', path: `user-events key revoke ${id}`, tenantId: tenant }
+      const { name } = await change(request, (access) => access.revoke(id, tenant, OPERATOR))
       console.log(`The key ${id} (${name}) is revoked.`)
     })
   return key

@@ -1,28 +1,11 @@
 /** `user-events key …`: the way to the first key. */
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { bearing } from '../support/access.js'
-import { type TestDatabase, testDatabase } from '../support/db.js'
+import { cli } from '../support/cli.js'
+import { testDatabase } from '../support/db.js'
 import { verdict } from '../support/problem.js'
 import { testService } from '../support/service.js'
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-
-type Ended = { code: number; out: string; err: string }
-
-async function cli({ url }: TestDatabase, ...args: string[]): Promise<Ended> {
-  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: url }
-  try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args], { env })
-    return { code: 0, out: stdout, err: stderr }
-  } catch (err) {
-    const { code, stdout, stderr } = err as { code: number; stdout: string; stderr: string }
-    return { code, out: stdout, err: stderr }
-  }
-}
 
 t.test('the first key of an empty database opens the service that starts on it', async (t) => {
   const database = await testDatabase(t, { empty: true })
@@ -54,6 +37,13 @@ t.test('keys are listed and revoked', async (t) => {
     `The key ${made.id} (app) is revoked.`
   )
   t.match((await cli(database, 'key', 'list', '--tenant', tenant)).out, /20\d\d-/)
+  const { get } = await testService(t, { database, env: { AUTH: 'off' } })
+  const { data } = await get('/admin/audit', { 'x-tenant-id': tenant })
+  const done = { principal: 'user-events', address: 'local', status: 200 }
+  t.match(data.entries, [
+    { action: 'revokeApiKey', path: `user-events key revoke ${made.id}`, ...done },
+    { action: 'createApiKey', path: 'user-events key create', ...done }
+  ])
 })
 
 t.test('what is wrong is said, and ends with 1', async (t) => {

@@ -1,39 +1,22 @@
 /** Partitions that are kept outside of the database: what is answered without them, and that they come back as they were. */
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { Line } from '../domain/history-lines.js'
 import { answersOf, archived, FAST, followed, sameAnswers } from '../support/archive.js'
+import { cli } from '../support/cli.js'
 import { updates, userCreated, userUpdated } from '../support/events.js'
 import { importedEvent, sendLines } from '../support/import.js'
 import { refused, verdict } from '../support/problem.js'
-import { type TestService, testService } from '../support/service.js'
+import { testService } from '../support/service.js'
 import { firstArrivals, testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
 
 t.setTimeout(180_000)
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const [JANUARY, FEBRUARY] = ['user_events_archive_2020_01', 'user_events_archive_2020_02']
-
-type Ended = { code: number; out: string; err: string }
-
-/** Runs `user-events …` on the database of the service. */
-async function cli({ database }: TestService, ...args: string[]): Promise<Ended> {
-  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: database.url }
-  try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args], { env })
-    return { code: 0, out: stdout, err: stderr }
-  } catch (err) {
-    const { code, stdout, stderr } = err as { code: number; stdout: string; stderr: string }
-    return { code, out: stdout, err: stderr }
-  }
-}
 
 /** Three users: one of January 2020 alone, one of January to March, one of now. All but the newest events are archived. */
 async function archivedService(t: Test) {
@@ -73,12 +56,12 @@ t.test(
   async (t) => {
     const { service, lines, before, folder, early, long, fresh } = await archivedService(t)
     const { get, append } = service
-    const written = await cli(service, 'archive', 'export', '--partition', JANUARY, '--to', folder)
+    const written = await cli(service.database, 'archive', 'export', '--partition', JANUARY, '--to', folder)
     t.match(written, { code: 0, out: /Wrote and verified \d+ events, \d+ bytes, SHA-256 [0-9a-f]{64}/ })
     const manifest = JSON.parse(await readFile(join(folder, `${JANUARY}.manifest.json`), 'utf8'))
     t.hasStrict(manifest, { format: 1, partition: JANUARY, events: 6, schemaVersions: { UserUpdated: [1] } })
     sameAnswers(t, before, await answersOf(service, lines))
-    t.match(await cli(service, 'archive', 'detach', '--partition', JANUARY), { code: 0, out: /6 events/ })
+    t.match(await cli(service.database, 'archive', 'detach', '--partition', JANUARY), { code: 0, out: /6 events/ })
 
     const offline = await answersOf(service, lines)
     const wrong = [...offline].filter(([url, answer]) => {
@@ -127,13 +110,16 @@ t.test(
     t.match((await get('/admin/subscriptions/crm')).data.lastError, new RegExp(JANUARY))
     t.strictSame(taker.taken, [])
     t.hasStrict((await get('/admin/archive')).data, { offline: { events: 6 } })
-    t.match(await cli(service, 'archive', 'list'), { code: 0, out: new RegExp(JANUARY) })
+    t.match(await cli(service.database, 'archive', 'list'), { code: 0, out: new RegExp(JANUARY) })
 
-    t.match(await cli(service, 'archive', 'restore', '--partition', JANUARY), { code: 0, out: /6 events is back/ })
+    t.match(await cli(service.database, 'archive', 'restore', '--partition', JANUARY), {
+      code: 0,
+      out: /6 events is back/
+    })
     sameAnswers(t, before, await answersOf(service, lines))
     await until(() => taker.taken.length === lines.length + 4, { timeoutMs: 60_000, what: 'all events of the log' })
     t.strictSame(firstArrivals(taker.taken).get(long), [1, 2, 3, 4, 5, 6, 7, 8, 9], 'a new subscription gets them too')
-    t.match(await cli(service, 'archive', 'restore', '--partition', JANUARY), {
+    t.match(await cli(service.database, 'archive', 'restore', '--partition', JANUARY), {
       code: 1,
       err: /no partition that is offline/
     })
@@ -143,13 +129,13 @@ t.test(
 t.test('what must stay is not taken away, and damage is found', async (t) => {
   const { service, folder } = await archivedService(t)
   const { post, ask, database } = service
-  const detach = () => cli(service, 'archive', 'detach', '--partition', JANUARY)
+  const detach = () => cli(service.database, 'archive', 'detach', '--partition', JANUARY)
   t.match(await detach(), { code: 1, err: /was not exported/ })
-  t.match(await cli(service, 'archive', 'export', '--partition', 'users', '--to', folder), {
+  t.match(await cli(service.database, 'archive', 'export', '--partition', 'users', '--to', folder), {
     code: 1,
     err: new RegExp(`There is no partition users. Those of this archive: ${JANUARY}, ${FEBRUARY}`)
   })
-  t.match(await cli(service, 'archive', 'export', '--partition', JANUARY, '--to', folder), { code: 0 })
+  t.match(await cli(service.database, 'archive', 'export', '--partition', JANUARY, '--to', folder), { code: 0 })
 
   const file = join(folder, `${JANUARY}.ndjson.gz`)
   const bytes = await readFile(file)
@@ -175,8 +161,8 @@ t.test('what must stay is not taken away, and damage is found', async (t) => {
   t.match(await detach(), { code: 0 })
 
   await writeFile(file, damaged)
-  t.match(await cli(service, 'archive', 'restore', '--partition', JANUARY), { code: 1, err: /is damaged/ })
+  t.match(await cli(service.database, 'archive', 'restore', '--partition', JANUARY), { code: 1, err: /is damaged/ })
   t.equal((await database.run(`SELECT FROM pg_class WHERE relname = '${JANUARY}'`)).length, 0)
   await writeFile(file, bytes)
-  t.match(await cli(service, 'archive', 'restore', '--partition', JANUARY, '--from', folder), { code: 0 })
+  t.match(await cli(service.database, 'archive', 'restore', '--partition', JANUARY, '--from', folder), { code: 0 })
 })
