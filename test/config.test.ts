@@ -348,3 +348,13 @@ t.test('settings cannot be changed', async (t) => {
 t.test('every setting has a description, for the sentences and the table', async (t) => {
   for (const [name, schema] of Object.entries(settings.properties)) t.match(schema.description, /\w{3}/, name)
 })
+
+t.test('a chosen key is long and printable, and no sentence holds it', async (t) => {
+  for (const length of [32, 200])
+    t.equal(loadConfig({ BOOTSTRAP_ADMIN_KEY: 'k'.repeat(length) }).BOOTSTRAP_ADMIN_KEY?.length, length)
+  for (const key of ['k'.repeat(31), 'k'.repeat(201), `${'k'.repeat(40)} k`, 'ä'.repeat(40)]) {
+    const sentences = refusal({ BOOTSTRAP_ADMIN_KEY: key })
+    t.match(sentences, [/^BOOTSTRAP_ADMIN_KEY is set: expected string to match /])
+    t.notMatch(sentences.join(), /kkkk|ää/)
+  }
+})

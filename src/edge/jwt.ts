@@ -5,7 +5,7 @@
  * told so and no more; the reason goes to `onRefused`.
  */
 import { type CryptoKey, createLocalJWKSet, errors, type JWSHeaderParameters, jwtVerify } from 'jose'
-import type { Principal } from '../domain/access.js'
+import { type Principal, unauthenticated } from '../domain/access.js'
 import { DomainError } from '../domain/errors.js'
 import { findRepeatedKey } from '../domain/json.js'
 import { type ClaimNames, type Claims, principalOf } from '../domain/token-claims.js'
@@ -100,10 +100,7 @@ export function openJwtVerifier(options: JwtVerifierOptions): JwtVerifier {
       } catch (err) {
         if (err instanceof DomainError) throw err
         onRefused(reasonOf(err))
-        throw new DomainError(
-          'UNAUTHENTICATED',
-          'The token is not accepted. Send one that the issuer made for this service and that has not expired.'
-        )
+        throw unauthenticated()
       }
     }
   }

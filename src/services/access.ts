@@ -27,11 +27,16 @@ export const KEYS_MAX = 10_000
 const REFRESH_MS = 2000
 const TRUSTED_MS = 4000
 const NOTE_USES_MS = 60_000
+/** The largest number of its type in the database. */
+const NO_MAX = 2_147_483_647
 
 /** A key as it is shown. */
 export type ShownKey = Omit<StoredKey, 'hash'>
 
 export type NewKey = { name: string; tenantId: string; scopes: readonly Scope[]; expiresAt: string | null }
+
+/** What requests are checked against: a key in force. */
+type HeldKey = { hash: Buffer; expiresAtMs: number; principal: Principal }
 
 /** Checks tokens that are no API keys. Throws UNAUTHENTICATED or KEYS_UNAVAILABLE. */
 export type TokenVerifier = { verify(token: string): Promise<Principal> }
@@ -50,7 +55,7 @@ export function createAccessService({
   tokens: TokenVerifier | null
   keysMax?: number
 }) {
-  let keys = new Map<string, StoredKey>()
+  let keys = new Map<string, HeldKey>()
   let anyKey = false
   /** performance.now() before the query that `keys` came from */
   let readAt = Number.NEGATIVE_INFINITY
@@ -63,7 +68,7 @@ export function createAccessService({
   async function read(): Promise<void> {
     const startedAt = performance.now()
     const found = await selectKeysInForce(db)
-    keys = new Map(found.keys.map((key) => [key.id, key]))
+    keys = new Map(found.keys.map((key) => [key.id, heldOf(key)]))
     anyKey = found.any
     readAt = startedAt
   }
@@ -75,12 +80,19 @@ export function createAccessService({
     return reading
   }
 
+  /** Changes the keys in memory as they were changed in the database, whatever reading began before that and ends after it. */
+  async function amend(change: () => void): Promise<void> {
+    await reading?.catch(() => {})
+    change()
+  }
+
+  /** What cannot be noted is forgotten: nothing depends on it, and there will be other uses. */
   async function noteUses(): Promise<void> {
     if (uses.size === 0) return
     const noted = uses
     uses = new Map()
     notedAt = performance.now()
-    await updateLastUses(db, noted)
+    await updateLastUses(db, noted).catch(() => {})
   }
 
   /** Resolves when the keys in memory can be trusted; at once, and with a look in the background, as long as they are young. */
@@ -94,20 +106,25 @@ export function createAccessService({
     }
   }
 
-  function principalOfKey(token: string): Principal {
+  /** Whom a key in force belongs to; null if `token` is none. */
+  function principalOfKey(token: string): Principal | null {
     const { id, hash } = namesOf(token)
-    const stored = keys.get(id)
-    if (!stored || !isValid(stored, hash)) throw unauthenticated()
+    const held = keys.get(id)
+    if (!held || !timingSafeEqual(held.hash, Buffer.from(hash)) || held.expiresAtMs <= Date.now()) return null
     uses.set(id, Date.now())
-    if (performance.now() - notedAt > NOTE_USES_MS) void noteUses().catch(() => {})
-    return principalOf(stored)
+    if (performance.now() - notedAt > NOTE_USES_MS) void noteUses()
+    return held.principal
   }
 
   function identify(authorization: string | undefined): Principal | Promise<Principal> {
     if (isOpen()) return ANYBODY
     const token = /^Bearer ([!-~]+)$/i.exec(authorization ?? '')?.[1]
     if (token === undefined) throw unauthenticated()
-    return tokens && isJwt(token) ? tokens.verify(token) : principalOfKey(token)
+    // Keys first: one that an operator chose may look like a token.
+    const principal = principalOfKey(token)
+    if (principal) return principal
+    if (tokens && isJwt(token)) return tokens.verify(token)
+    throw unauthenticated()
   }
 
   return {
@@ -144,7 +161,10 @@ export function createAccessService({
         keysMax
       )
       if (!stored) throw full(keysMax)
-      await refresh()
+      await amend(() => {
+        keys.set(stored.id, heldOf(stored))
+        anyKey = true
+      })
       return { ...shown(stored), key }
     },
 
@@ -157,12 +177,11 @@ export function createAccessService({
     async revoke(id: string, tenantId: string, by: Principal): Promise<ShownKey> {
       const revoked = await revokeKey(db, { id, tenantId, by: by.name })
       if (!revoked) throw keyNotFound(id)
-      keys.delete(id)
-      await refresh()
+      await amend(() => keys.delete(id))
       return shown(revoked)
     },
 
-    /** Makes sure that a key chosen by the operator is there, with all scopes; one that was revoked stays so. */
+    /** Makes sure that a key chosen by the operator is there, with all scopes, however many there are; one that was revoked stays so. */
     async bootstrap(key: string): Promise<void> {
       await insertKey(
         db,
@@ -174,19 +193,20 @@ export function createAccessService({
           createdBy: 'BOOTSTRAP_ADMIN_KEY',
           expiresAt: null
         },
-        keysMax
+        NO_MAX
       )
     },
 
-    /** Notes the last uses that are not noted yet. */
+    /** Notes the last uses that are not noted yet, if it can. */
     close: noteUses
   }
 }
 
-/** Whether `hash` is that of the stored key, compared in constant time, and it has not expired. */
-const isValid = (stored: StoredKey, hash: string): boolean =>
-  timingSafeEqual(Buffer.from(stored.hash), Buffer.from(hash)) &&
-  (stored.expiresAt === null || Date.parse(stored.expiresAt) > Date.now())
+const heldOf = (key: StoredKey): HeldKey => ({
+  hash: Buffer.from(key.hash),
+  expiresAtMs: key.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(key.expiresAt),
+  principal: principalOf(key)
+})
 
 const isJwt = (token: string): boolean => token.split('.').length === 3
 

@@ -2,13 +2,16 @@
 import { createHash, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { ANYBODY, SCOPES } from '../../src/domain/access.js'
+import { KEYS_LISTED_MAX } from '../../src/domain/api-key.js'
 import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { createAccessService } from '../../src/services/access.js'
 import { ADMIN_KEY, bearing, GUARDED, keyOf } from '../support/access.js'
-import { testDb } from '../support/db.js'
+import { testDatabase, testDb } from '../support/db.js'
 import { refused, verdict } from '../support/problem.js'
+import { startProxy } from '../support/proxy.js'
 import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
+import { watchDb } from '../support/watched-db.js'
 
 t.setTimeout(180_000)
 
@@ -77,6 +80,30 @@ t.test('a revoked key is refused at once here and within 5 seconds elsewhere, fo
   t.strictSame((await revoke()).data, revoked, 'repeating it changes nothing')
 })
 
+t.test('a key that is revoked while the keys are being read is refused here at once all the same', async (t) => {
+  const { db } = await testDb(t)
+  const watched = watchDb(db)
+  const access = createAccessService({ db: watched.db, required: true, tokens: null })
+  const wanted = { name: 'x', tenantId: DEFAULT_TENANT, scopes: SCOPES, expiresAt: null }
+  const { id, key } = await access.create(wanted, ANYBODY)
+  const held = watched.holdNext()
+  const reading = access.refresh()
+  await held.taken
+  const revoking = access.revoke(id, DEFAULT_TENANT, ANYBODY)
+  const another = access.create(wanted, ANYBODY)
+  await until(async () => {
+    const [row] = await db.query<{ done: boolean }>(
+      'SELECT count(*) = 2 AND count("revokedAt") = 1 AS done FROM api_keys'
+    )
+    return row!.done
+  })
+  held.release()
+  await Promise.all([reading, revoking])
+  const ask = async (of: string) => await access.authenticate(`Bearer ${of}`)
+  await t.rejects(ask(key), { code: 'UNAUTHENTICATED' })
+  t.match(await ask((await another).key), { tenantId: DEFAULT_TENANT }, 'and one that was made meanwhile is known')
+})
+
 t.test('the bootstrap key is made once, and stays revoked', async (t) => {
   const service = await testService(t, { env: GUARDED })
   const [key] = (await service.get('/admin/api-keys', admin)).data.keys
@@ -130,14 +157,42 @@ t.test('no room for keys is a conflict, with its status', async (t) => {
      SELECT lpad(to_hex(i), 12, '0'), gen_random_uuid(), 'x', 'x', repeat('0', 64), '{state:read}', now(), 'x' FROM generate_series(1, 9999) i`
   )
   refused(t, await post('/admin/api-keys', { name: 'x', scopes: ['state:read'] }, admin), '409 API_KEYS_FULL')
+  const OTHER_KEY = ADMIN_KEY.toUpperCase()
+  const { get } = await testService(t, { database, env: { BOOTSTRAP_ADMIN_KEY: OTHER_KEY } })
+  t.equal((await get('/stats/events', bearing(OTHER_KEY))).statusCode, 200, 'the operator is let in all the same')
+})
+
+t.test('a list holds as many keys as it says, the newest of them', async (t) => {
+  const { get, database } = await testService(t, { env: GUARDED })
+  const listed = async () => (await get('/admin/api-keys', admin)).data.keys
+  const insert = (from: number, to: number) =>
+    database.run(
+      `INSERT INTO api_keys (id, "tenantId", name, hint, hash, scopes, "createdAt", "createdBy")
+       SELECT lpad(to_hex(i), 12, '0'), '${DEFAULT_TENANT}', i, 'x', repeat('0', 64), '{state:read}', now() - i * interval '1 hour', 'x'
+       FROM generate_series(${from}, ${to}) i`
+    )
+  await insert(1, KEYS_LISTED_MAX - 1)
+  t.equal((await listed()).length, KEYS_LISTED_MAX)
+  await insert(KEYS_LISTED_MAX, KEYS_LISTED_MAX)
+  const keys = await listed()
+  t.equal(keys.length, KEYS_LISTED_MAX)
+  t.strictSame([keys[0].name, keys.at(-1).name], ['bootstrap', String(KEYS_LISTED_MAX - 1)])
 })
 
 t.test('when a key was last used is noted, not at every use', async (t) => {
   const service = await testService(t, { env: GUARDED })
+  const noted = () => service.database.run(`SELECT "lastUsedAt" > now() - interval '1 minute' AS recent FROM api_keys`)
   await service.get('/stats/events', admin)
+  t.strictSame(await noted(), [{ recent: null }])
   await service.service.stop()
-  const [key] = await service.database.run<{ recent: boolean }>(
-    `SELECT "lastUsedAt" > now() - interval '1 minute' AS recent FROM api_keys`
-  )
-  t.equal(key!.recent, true)
+  t.strictSame(await noted(), [{ recent: true }])
+})
+
+t.test('a service that cannot note when keys were used stops all the same', async (t) => {
+  const database = await testDatabase(t)
+  const proxy = await startProxy(t, database.url)
+  const { get, service } = await testService(t, { database: { ...database, url: proxy.url }, env: GUARDED })
+  await get('/stats/events', admin)
+  await proxy.refuse()
+  await t.resolves(service.stop())
 })
