@@ -14,12 +14,12 @@ import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
 import { followersOf } from './domain/archive.js'
 import { usersProjection } from './domain/projections/users.js'
-import type { JwtVerifier } from './edge/jwt.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import { buildMetricsApp } from './http/metrics-app.js'
 import { startLoop } from './loop.js'
-import { createMetrics, type Metrics } from './observe/metrics.js'
+import { createMetrics } from './observe/metrics.js'
+import { openJwtVerifierOf, openSharedCache } from './optional-parts.js'
 import { createProjecting } from './projecting.js'
 import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
@@ -43,13 +43,10 @@ import { createStatisticsService } from './services/statistics.js'
 import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createVerifyService } from './services/verify.js'
+import { StartError } from './start-error.js'
 import type { Claiming } from './store/claims.js'
 import { claimIdentity, type StoreIdentity } from './store/identity.js'
 import { selectStoreGauges } from './store/statistics.js'
-
-export class StartError extends Error {
-  override name = 'StartError'
-}
 
 export type Service = {
   app: FastifyInstance
@@ -336,46 +333,6 @@ export async function compose(
       await access.close()
       await db.close()
     }
-  }
-}
-
-/** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
-async function openSharedCache(
-  url: string | undefined,
-  onTrouble: Metrics['cacheTrouble']
-): Promise<RedisCache | null> {
-  if (url === undefined) return null
-  const { openRedisCache } = await import('./edge/redis-cache.js')
-  try {
-    return openRedisCache({ url, onTrouble })
-  } catch (cause) {
-    throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
-      cause
-    })
-  }
-}
-
-/** The library is loaded only where tokens are used; null where they are not. Throws StartError when JWT_PUBLIC_KEY is no key. */
-export async function openJwtVerifierOf(
-  config: Config,
-  log: { onRefused(reason: string): void; onKeysTrouble(reason: string): void }
-): Promise<JwtVerifier | null> {
-  const { JWT_JWKS_URL: url, JWT_PUBLIC_KEY: publicKey, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config
-  const keys = url !== undefined ? { url } : publicKey !== undefined ? { publicKey } : null
-  if (!keys || issuer === undefined || audience === undefined) return null
-  const { openJwtVerifier } = await import('./edge/jwt.js')
-  const claims = {
-    tenant: config.JWT_TENANT_CLAIM,
-    scope: config.JWT_SCOPE_CLAIM,
-    scopePrefix: config.JWT_SCOPE_PREFIX ?? ''
-  }
-  try {
-    return openJwtVerifier({ keys, issuer, audience, clockSkewS: config.JWT_CLOCK_SKEW_S, claims, ...log })
-  } catch (cause) {
-    throw new StartError(
-      `JWT_PUBLIC_KEY is no key that tokens can be verified with: expected PEM of a public key (SPKI) or a certificate (X.509), or a JWK as JSON; ${(cause as Error).message}.`,
-      { cause }
-    )
   }
 }
 

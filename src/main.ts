@@ -1,11 +1,12 @@
 /** Process entry: settings, database, service, signals. */
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
-import { compose, type Service, StartError } from './compose.js'
+import { compose, type Service } from './compose.js'
 import { type Config, ConfigError, loadConfig } from './config.js'
 import { EmbeddedPostgresError, startEmbeddedPostgres } from './db/embedded/start.js'
 import { MigrationError } from './db/migrate.js'
 import { logOptions } from './observe/log.js'
+import { StartError } from './start-error.js'
 
 /** Errors whose message says all that the operator needs; others are shown with their stack. */
 const EXPLAINED = [ConfigError, EmbeddedPostgresError, MigrationError, StartError]

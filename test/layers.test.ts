@@ -86,7 +86,9 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'config.ts',
       'delivery.ts',
       'loop.ts',
+      'optional-parts.ts',
       'projecting.ts',
+      'start-error.ts',
       'domain',
       'db',
       'store',
@@ -96,7 +98,9 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'http'
     ]
   },
-  'main.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
+  'optional-parts.ts': { values: ['edge', 'start-error.ts'], types: ['config.ts', 'observe'] },
+  'start-error.ts': { values: [] },
+  'main.ts': { values: ['start-error.ts', 'compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
   cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
 }
 

@@ -4,9 +4,10 @@ import { generateKeyPairSync } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { openJwtVerifierOf, StartError } from '../../src/compose.js'
 import { loadConfig } from '../../src/config.js'
 import { readPublicKey } from '../../src/edge/public-jwk.js'
+import { openJwtVerifierOf } from '../../src/optional-parts.js'
+import { StartError } from '../../src/start-error.js'
 import { ALGORITHMS, AUDIENCE, claims, ISSUER, keyOf, odd, openVerifier, rsa, verdict } from '../support/issuer.js'
 import { base64url, certificateOf, newTokenKey, signedToken } from '../support/tokens.js'
 
@@ -142,10 +143,11 @@ t.test(
 )
 
 t.test('the library is loaded only where tokens are used', async (t) => {
-  const file = fileURLToPath(new URL('../../src/compose.ts', import.meta.url))
+  const file = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../src/${name}`, import.meta.url)))
   const script = `
     const { Session } = await import('node:inspector')
-    const { openJwtVerifierOf } = await import(${JSON.stringify(file)})
+    await import(${file('compose.ts')})
+    const { openJwtVerifierOf } = await import(${file('optional-parts.ts')})
     const urls = []
     const session = new Session()
     session.connect()

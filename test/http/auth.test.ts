@@ -1,9 +1,10 @@
 /** Who is let in where: every role on every route of the contract, and what happens before and around keys. */
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { compose, StartError } from '../../src/compose.js'
+import { compose } from '../../src/compose.js'
 import { loadConfig } from '../../src/config.js'
 import { SCOPES } from '../../src/domain/access.js'
+import { StartError } from '../../src/start-error.js'
 import { ADMIN_KEY, bearing, GUARDED, keyOf, operationsOf } from '../support/access.js'
 import { testDatabase } from '../support/db.js'
 import { newUserId, userCreated } from '../support/events.js'

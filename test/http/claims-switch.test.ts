@@ -1,8 +1,8 @@
 /** Which fields are unique is a fact of the database: what starts make of it, and what those do that were started before. */
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { StartError } from '../../src/compose.js'
 import { openDb } from '../../src/db/client.js'
+import { StartError } from '../../src/start-error.js'
 import { selectUniqueClaims, setUniqueClaims } from '../../src/store/claims.js'
 import { assertClaims, claimsIn } from '../support/claims.js'
 import { type TestDatabase, testDatabase } from '../support/db.js'

@@ -1,7 +1,7 @@
 /** Tokens of an issuer at the door of the service, beside API keys. What a token must be like, test/edge/jwt.test.ts tells. */
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { StartError } from '../../src/compose.js'
+import { StartError } from '../../src/start-error.js'
 import { bearing, GUARDED } from '../support/access.js'
 import { testDatabase } from '../support/db.js'
 import { newUserId, userCreated } from '../support/events.js'

@@ -1,0 +1,46 @@
+/** Parts that only some settings ask for. Their libraries are loaded only then. */
+import type { Config } from './config.js'
+import type { JwtVerifier } from './edge/jwt.js'
+import type { RedisCache } from './edge/redis-cache.js'
+import type { Metrics } from './observe/metrics.js'
+import { StartError } from './start-error.js'
+
+/** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
+export async function openSharedCache(
+  url: string | undefined,
+  onTrouble: Metrics['cacheTrouble']
+): Promise<RedisCache | null> {
+  if (url === undefined) return null
+  const { openRedisCache } = await import('./edge/redis-cache.js')
+  try {
+    return openRedisCache({ url, onTrouble })
+  } catch (cause) {
+    throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
+      cause
+    })
+  }
+}
+
+/** The library is loaded only where tokens are used; null where they are not. Throws StartError when JWT_PUBLIC_KEY is no key. */
+export async function openJwtVerifierOf(
+  config: Config,
+  log: { onRefused(reason: string): void; onKeysTrouble(reason: string): void }
+): Promise<JwtVerifier | null> {
+  const { JWT_JWKS_URL: url, JWT_PUBLIC_KEY: publicKey, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config
+  const keys = url !== undefined ? { url } : publicKey !== undefined ? { publicKey } : null
+  if (!keys || issuer === undefined || audience === undefined) return null
+  const { openJwtVerifier } = await import('./edge/jwt.js')
+  const claims = {
+    tenant: config.JWT_TENANT_CLAIM,
+    scope: config.JWT_SCOPE_CLAIM,
+    scopePrefix: config.JWT_SCOPE_PREFIX ?? ''
+  }
+  try {
+    return openJwtVerifier({ keys, issuer, audience, clockSkewS: config.JWT_CLOCK_SKEW_S, claims, ...log })
+  } catch (cause) {
+    throw new StartError(
+      `JWT_PUBLIC_KEY is no key that tokens can be verified with: expected PEM of a public key (SPKI) or a certificate (X.509), or a JWK as JSON; ${(cause as Error).message}.`,
+      { cause }
+    )
+  }
+}
