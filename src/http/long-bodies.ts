@@ -53,20 +53,27 @@ export function createLongBodies() {
 
 /**
  * The bytes of a body as they come. Throws IMPORT_INTERRUPTED when none come for `silenceMs` while they are waited for, or when
- * the client leaves. The connection stays open, so that there can be an answer.
+ * the client leaves. The connection stays open, so that there can be an answer. The first bytes are taken at once: a client that
+ * leaves before anybody asks for them would take them along.
  */
-export async function* bytesOf(body: Readable, silenceMs: number): AsyncGenerator<Buffer> {
+export function bytesOf(body: Readable, silenceMs: number): AsyncGenerator<Buffer> {
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>
-  try {
-    for (;;) {
-      const { done, value } = await beforeSilence(chunks.next(), silenceMs)
-      if (done) return
-      yield value
+  let next = beforeSilence(chunks.next(), silenceMs)
+  next.catch(() => {})
+  async function* bytes(): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        const { done, value } = await next
+        if (done) return
+        yield value
+        next = beforeSilence(chunks.next(), silenceMs)
+      }
+    } finally {
+      // After a silence it ends with the connection, for which nobody must wait.
+      chunks.return?.().catch(() => {})
     }
-  } finally {
-    // After a silence it ends with the connection, for which nobody must wait.
-    chunks.return?.().catch(() => {})
   }
+  return bytes()
 }
 
 async function beforeSilence<T>(next: Promise<T>, silenceMs: number): Promise<T> {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { json } from 'node:stream/consumers'
+import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { IMPORTS_MAX } from '../../src/services/import.js'
 import { newUserId, userCreated, userUpdated } from '../support/events.js'
@@ -15,7 +16,7 @@ const SILENCE_MS = 700
 
 t.setTimeout(60_000)
 
-const { app, get } = await testService(t, {
+const { app, database, get } = await testService(t, {
   env: { REQUEST_TIMEOUT_MS: String(REQUEST_TIMEOUT_MS) },
   silenceMs: SILENCE_MS
 })
@@ -101,6 +102,36 @@ t.test('when the client breaks off, the whole lines that came are stored, and a 
   t.hasStrict((await again.answer).data, { imported: 1, duplicates: 2 })
   t.equal(await versionOf(userId), 3)
 })
+
+t.test(
+  'lines that come before the import is noted in the audit are stored too, though the client leaves then',
+  async (t) => {
+    const LOCK = 1
+    await database.run(`
+    CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_advisory_xact_lock(${LOCK}); RETURN new; END $$;
+    CREATE TRIGGER wait_for_test BEFORE INSERT ON admin_audit FOR EACH ROW EXECUTE FUNCTION wait_for_test()`)
+    t.teardown(() => database.run('DROP TRIGGER wait_for_test ON admin_audit'))
+    const holder = postgres(database.url, { max: 1, onnotice: () => {} })
+    t.teardown(() => holder.end())
+    const count = async (of: string) =>
+      (await database.run<{ n: number }>(`SELECT count(*)::integer AS n FROM ${of}`))[0]!.n
+    await holder`SELECT pg_advisory_lock(${LOCK})`
+
+    const userId = newUserId()
+    const lines = life(userId, 3)
+    const { outgoing } = upload(t)
+    outgoing.write(lines[0]! + lines[1]! + lines[2]!.slice(0, -1))
+    await until(() => count(`pg_locks WHERE locktype = 'advisory' AND objid = ${LOCK} AND NOT granted`), {
+      what: 'the note'
+    })
+    outgoing.destroy()
+    const connections = () => new Promise((resolve) => app.server.getConnections((_err, open) => resolve(open)))
+    await until(async () => (await connections()) === 0, { what: 'the end of the connection' })
+    await holder`SELECT pg_advisory_unlock(${LOCK})`
+    await until(async () => (await versionOf(userId)) === 2)
+  }
+)
 
 t.test('a client that goes on sending after a bad line gets its answer, and is cut off in the end', async (t) => {
   const userId = newUserId()
