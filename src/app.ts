@@ -12,6 +12,7 @@ import Fastify, {
   LogController
 } from 'fastify'
 import type { Registry } from 'prom-client'
+import type { Cursors } from './domain/cursor.js'
 import { DomainError } from './domain/errors.js'
 import { registerAsyncApi } from './http/asyncapi.js'
 import { registerAudit } from './http/audit.js'
@@ -82,6 +83,7 @@ export type Services = {
 
 export type AppParts = {
   services: Services
+  cursors: Cursors
   /** names the rules of a tenant; part of entity tags */
   fingerprintOf: (tenantId: string) => string
   register: Registry
@@ -112,7 +114,7 @@ const LOOP_SAMPLE_MS = 1000
 const OPERATIONS = ['/livez', '/readyz', '/metrics']
 
 export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
-  const { services, fingerprintOf, register } = parts
+  const { services, cursors, fingerprintOf, register } = parts
   const longBodies = createLongBodies()
   const app = Fastify(
     serverOptions(parts, longBodies)
@@ -143,9 +145,9 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   if (parts.docs) registerAsyncApi(app)
 
   await app.register(apiKeyRoutes, { access: services.access })
-  await app.register(auditRoutes, { audit: services.audit })
+  await app.register(auditRoutes, { audit: services.audit, cursors })
   await app.register(healthRoutes, { health: services.health })
-  await app.register(eventRoutes, { events: services.events, fingerprintOf })
+  await app.register(eventRoutes, { events: services.events, cursors, fingerprintOf })
   await app.register(feedRoutes, {
     feed: services.feed,
     slots: createStreamSlots(parts.streams),
@@ -156,7 +158,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     imports: services.imports,
     silenceMs: parts.silenceMs
   })
-  await app.register(userRoutes, { directory: services.directory })
+  await app.register(userRoutes, { directory: services.directory, cursors })
   await app.register(replayRoutes, { replay: services.replay })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
@@ -164,7 +166,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(projectionRoutes, { projections: services.projections })
   await app.register(archiveRoutes, { archive: services.archive })
   await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
-  await app.register(outboxRoutes, { subscriptions: services.subscriptions })
+  await app.register(outboxRoutes, { subscriptions: services.subscriptions, cursors })
   await app.register(statsRoutes, { statistics: services.statistics })
   refuseOtherMethods()
   return app

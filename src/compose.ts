@@ -13,6 +13,8 @@ import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
 import { createDelivery } from './delivery.js'
 import { followersOf } from './domain/archive.js'
+import { createCursors } from './domain/cursor.js'
+import { createFeedCursors } from './domain/feed-cursor.js'
 import { usersProjection } from './domain/projections/users.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import type { RedisCache } from './edge/redis-cache.js'
@@ -180,9 +182,10 @@ export async function compose(
     metrics,
     startPolling: (once) => startLoop({ once, intervalMs: TAIL_POLL_MS, gapMs: TAIL_GAP_MS, onError })
   })
+  const cursors = createCursors(identity.secret)
   const feed = createFeedService({
     db,
-    storeId: identity.id,
+    cursors: createFeedCursors({ cursors, storeId: identity.id, buckets }),
     buckets,
     eventTypes,
     tail,
@@ -257,6 +260,7 @@ export async function compose(
       verify,
       health
     },
+    cursors,
     fingerprintOf,
     register,
     bodyBytesMax: config.BODY_BYTES_MAX,

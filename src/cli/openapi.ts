@@ -7,6 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { Registry } from 'prom-client'
 import { buildApp, type Services } from '../app.js'
 import { loadConfig } from '../config.js'
+import { createCursors } from '../domain/cursor.js'
 
 const FOLDER = new URL('../../openapi/', import.meta.url)
 const NAMES = ['openapi.yaml', 'asyncapi.yaml']
@@ -15,6 +16,7 @@ async function generate(): Promise<string[]> {
   const config = loadConfig({})
   const app = await buildApp({
     services: {} as Services,
+    cursors: createCursors('none'),
     fingerprintOf: () => '',
     register: new Registry(),
     bodyBytesMax: config.BODY_BYTES_MAX,

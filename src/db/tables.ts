@@ -81,6 +81,8 @@ export const storeIdentity = pgTable(
     /** names this log in cursors, so that one of another database is not taken for ours */
     id: uuid().notNull().defaultRandom(),
     buckets: smallint().notNull(),
+    /** signs cursors; 244 bits that nobody chose */
+    secret: text().notNull().default(sql`replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')`),
     createdAt: instant('createdAt').notNull().default(sql`date_trunc('milliseconds', now())`)
   },
   (table) => [

@@ -1,25 +1,64 @@
-/** Opaque marks that resume a page. Clients send them back as they came. */
+/**
+ * Opaque, signed marks that resume a page or the feed; clients send them back as they came. A cursor holds for what it was
+ * made for and for nothing else: its signature covers the scope, which names the list, the tenant and the order. So what a
+ * cursor says needs no check, and a cursor of another tenant is worth what a made-up one is.
+ */
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto'
 import { DomainError } from './errors.js'
 
-export type PageCursor = {
-  userId: string
-  direction: 'forward' | 'backward' /** version of the last event shown */
-  version: number
+/** What a cursor is for: name of the list, tenant, then whatever else must be the same when it comes back. */
+export type CursorScope = readonly [list: string, tenantId: string, ...others: string[]]
+
+export type Cursors = ReturnType<typeof createCursors>
+
+/** 128 of the 256 bits: an HMAC may be cut to half of its length (RFC 2104, section 5). */
+const SIGNATURE_BYTES = 16
+
+/** `secret` is the store's: all instances read each other's cursors, also after a restore. */
+export function createCursors(secret: string) {
+  const key = createSecretKey(secret, 'utf8')
+
+  // No JSON array is the beginning of another, so nothing need stand between the two.
+  const signatureOf = (scope: CursorScope, text: string): Buffer =>
+    createHmac('sha256', key)
+      .update(JSON.stringify(scope) + text)
+      .digest()
+      .subarray(0, SIGNATURE_BYTES)
+
+  return {
+    /** A cursor that holds `value` as JSON, with no character that a URL would escape. */
+    write(scope: CursorScope, value: unknown): string {
+      const text = JSON.stringify(value)
+      return Buffer.concat([signatureOf(scope, text), Buffer.from(text)]).toString('base64url')
+    },
+
+    /** What `write` put in for the same scope. Throws CURSOR_MALFORMED for everything else. */
+    read<T>(scope: CursorScope, cursor: string): T {
+      const parts = partsOf(cursor)
+      if (parts && timingSafeEqual(parts.signature, signatureOf(scope, parts.text))) return JSON.parse(parts.text)
+      throw cursorMalformed()
+    }
+  }
 }
 
-/** The largest version that its column can hold. */
-const VERSION_MAX = 2_147_483_647
+/** What a cursor says, be it true or not; undefined for what is none. */
+export function unverified(cursor: string): unknown {
+  try {
+    return JSON.parse(partsOf(cursor)?.text ?? '')
+  } catch {
+    return undefined
+  }
+}
 
-export const encodeCursor = ({ userId, direction, version }: PageCursor): string =>
-  Buffer.from(`1.${userId}.${direction === 'forward' ? 'f' : 'b'}.${version}`).toString('base64url')
+/** Null unless `cursor` is written in the one way there is. */
+function partsOf(cursor: string): { signature: Buffer; text: string } | null {
+  const bytes = Buffer.from(cursor, 'base64url')
+  if (bytes.length < SIGNATURE_BYTES || bytes.toString('base64url') !== cursor) return null
+  return { signature: bytes.subarray(0, SIGNATURE_BYTES), text: bytes.toString('utf8', SIGNATURE_BYTES) }
+}
 
-/** The version to go on after. Throws CURSOR_MALFORMED if the cursor was not made for this user and direction. */
-export function decodeCursor(cursor: string, userId: string, direction: PageCursor['direction']): number {
-  const [, user, way, version] =
-    /^1\.([0-9a-f-]{36})\.([fb])\.(\d{1,10})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
-  if (user === userId && way === direction[0] && Number(version) <= VERSION_MAX) return Number(version)
-  throw new DomainError(
+export const cursorMalformed = (): DomainError =>
+  new DomainError(
     'CURSOR_MALFORMED',
-    'The cursor is not one that this route gave for this user and direction. Send `next` of the page before, unchanged, with the same query.'
+    'The cursor is not one that was given for this. Send `next` of the page before, or of the feed also the id of an event of the stream: unchanged, as the same tenant, to the same path, in the same order.'
   )
-}

@@ -1,6 +1,4 @@
-/** What is asked of the directory of users, and the cursors of its pages. */
-import { DomainError } from './errors.js'
-import { parseInstant } from './formats.js'
+/** What is asked of the directory of users. */
 
 export const USER_SORTS = ['createdAt', 'updatedAt', 'username', 'email'] as const
 export type UserSort = (typeof USER_SORTS)[number]
@@ -34,37 +32,6 @@ export type UserOrder = { sort: UserSort; descending: boolean }
 
 /** The last user of a page: sort key, and id. */
 export type UserMark = { key: string; userId: string }
-
-/** The cursor that goes on behind `mark`. */
-export const encodeUserCursor = ({ sort, descending }: UserOrder, { key, userId }: UserMark): string =>
-  Buffer.from(JSON.stringify([1, sort, descending ? 'd' : 'a', userId, key])).toString('base64url')
-
-/** What stands in a cursor. Throws CURSOR_MALFORMED if it was not made for this order. */
-export function decodeUserCursor(cursor: string, order: UserOrder): UserMark {
-  const [, , , userId, key] = partsOf(cursor)
-  if (typeof userId === 'string' && UUID.test(userId) && typeof key === 'string' && isKey(key, order.sort)) {
-    // There is one way to write a cursor, and the order is a part of it.
-    if (encodeUserCursor(order, { key, userId }) === cursor) return { key, userId }
-  }
-  throw new DomainError(
-    'CURSOR_MALFORMED',
-    'The cursor is not one that this route gave for this order. Send `next` of the page before, unchanged, with the same sort and order.'
-  )
-}
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
-function partsOf(cursor: string): unknown[] {
-  try {
-    const parts = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    return Array.isArray(parts) ? parts : []
-  } catch {
-    return []
-  }
-}
-
-const isKey = (key: string, sort: UserSort): boolean =>
-  sort === 'username' || sort === 'email' ? !/[\0\ud800-\udfff]/u.test(key) : parseInstant(key) === key
 
 /** Shortest word that an index of trigrams can find. */
 const TRIGRAM = 3

@@ -6,7 +6,9 @@
  * all buckets that moves along with one event at a time.
  */
 import { createHash } from 'node:crypto'
+import { type CursorScope, type Cursors, cursorMalformed, unverified } from './cursor.js'
 import { DomainError } from './errors.js'
+import { UUID } from './event.js'
 
 export type Mark = {
   /** by bucket: position of the last event before the mark; 0 before the first */
@@ -48,36 +50,43 @@ export const bucketsBetween = (a: readonly number[], b: readonly number[]): numb
     .sort((x, y) => y.distance - x.distance)
     .map(({ bucket }) => bucket)
 
-/** The cursor of a mark in the store that `storeId` names. Positions are in base 36: a store can have 1,024 buckets. */
-export function encodeFeedCursor(storeId: string, { positions, check }: Pick<Mark, 'positions' | 'check'>): string {
-  const places = positions.map((position) => position.toString(36)).join('~')
-  return Buffer.from(`1.${storeId}.${places}.${check.toString(16).padStart(HASH_DIGITS, '0')}`).toString('base64url')
-}
+export type FeedCursors = ReturnType<typeof createFeedCursors>
 
-/**
- * What a cursor says; whether the log still agrees is for the caller to find out. Throws CURSOR_MALFORMED for what is no
- * cursor of the feed, CURSOR_INVALID for one of another store.
- */
-export function decodeFeedCursor(cursor: string, storeId: string, buckets: number): Pick<Mark, 'positions' | 'check'> {
-  const [, store, places = '', digits = ''] =
-    /^1\.([0-9a-f-]{36})\.([0-9a-z~]+)\.([0-9a-f]{12})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
-  if (store === undefined) throw malformed()
-  const found = {
-    positions: places.split('~').map((place) => Number.parseInt(place, 36)),
-    check: BigInt(`0x${digits}`)
+/** The cursors of the feed of the store that `storeId` names. */
+export function createFeedCursors({
+  cursors,
+  storeId,
+  buckets
+}: {
+  cursors: Cursors
+  storeId: string
+  buckets: number
+}) {
+  const scopeOf = (tenantId: string): CursorScope => ['feed', tenantId]
+  return {
+    /** Positions are in base 36: a store can have 1,024 buckets. */
+    write(tenantId: string, { positions, check }: Pick<Mark, 'positions' | 'check'>): string {
+      const places = positions.map((position) => position.toString(36)).join('~')
+      return cursors.write(scopeOf(tenantId), [storeId, places, check.toString(16)])
+    },
+
+    /**
+     * What a cursor says; whether the log still agrees is for the caller to find out. Throws CURSOR_MALFORMED for what is no
+     * cursor of the feed, or another tenant's; CURSOR_INVALID for one of another store, whose signature nobody here can check.
+     */
+    read(tenantId: string, cursor: string): Pick<Mark, 'positions' | 'check'> {
+      const said = unverified(cursor)
+      const store = Array.isArray(said) ? String(said[0]) : ''
+      if (IS_UUID.test(store) && store !== storeId) throw cursorInvalid('it was made by another store')
+      const [, places, check] = cursors.read<[store: string, places: string, check: string]>(scopeOf(tenantId), cursor)
+      const positions = places.split('~').map((place) => Number.parseInt(place, 36))
+      if (positions.length !== buckets) throw cursorMalformed()
+      return { positions, check: BigInt(`0x${check}`) }
+    }
   }
-  // There is one way to write a cursor, and numbers that cannot be kept are not read back as they were.
-  if (!found.positions.every(Number.isSafeInteger) || encodeFeedCursor(store, found) !== cursor) throw malformed()
-  if (store !== storeId) throw cursorInvalid('it was made by another store')
-  if (found.positions.length !== buckets) throw malformed()
-  return found
 }
 
-const malformed = (): DomainError =>
-  new DomainError(
-    'CURSOR_MALFORMED',
-    'The cursor is not one that the feed gave. Send `next` of a page or the id of an event of the stream, unchanged.'
-  )
+const IS_UUID = new RegExp(UUID)
 
 /** `why` completes "The cursor does not fit this log: ". */
 export const cursorInvalid = (why: string): DomainError =>

@@ -12,7 +12,7 @@ export type FeedEvent = {
   stored: string
   /** the event as JSON, with its data at the newest version that `catalog` knows */
   lifted: { catalog: Catalog; text: string } | null
-  /** its cursor in a log of one bucket, where that is the same for everybody; null until the first asks */
+  /** its cursor in a log of one bucket, where that is the same for all who are shown it; null until the first asks */
   cursor: string | null
 }
 

@@ -4,13 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Db } from '../db/client.js'
-import {
-  type AdminRequest,
-  type AuditEntry,
-  type AuditFilter,
-  decodeAuditCursor,
-  encodeAuditCursor
-} from '../domain/audit.js'
+import type { AdminRequest, AuditEntry, AuditFilter, AuditMark } from '../domain/audit.js'
 import { deleteAudit, insertAudit, selectAudit, updateAuditStatus } from '../store/audit.js'
 
 const EXPIRY_BATCH = 1000
@@ -32,15 +26,15 @@ export function createAuditService({ db }: { db: Db }) {
       await updateAuditStatus(db, id, status)
     },
 
-    /** A page, the newest first, and the cursor of the next, null on the last. Throws CURSOR_MALFORMED. */
+    /** A page, the newest first, and where the next goes on, null on the last. */
     async readPage(
       filter: AuditFilter,
-      { cursor, limit }: { cursor: string | undefined; limit: number }
-    ): Promise<{ entries: AuditEntry[]; next: string | null }> {
-      const after = cursor === undefined ? undefined : decodeAuditCursor(cursor)
+      { after, limit }: { after: AuditMark | undefined; limit: number }
+    ): Promise<{ entries: AuditEntry[]; next: AuditMark | null }> {
       const found = await selectAudit(db, filter, { after, limit: limit + 1 })
       const entries = found.slice(0, limit)
-      return { entries, next: found.length > limit ? encodeAuditCursor(entries.at(-1)!) : null }
+      const last = found.length > limit ? entries.at(-1)! : null
+      return { entries, next: last && { createdAt: last.createdAt, id: last.id } }
     },
 
     /** Lets go what is older than so many days. Returns how much that was. */

@@ -1,13 +1,14 @@
 /** Finding users: pages, one of them, how many. Answers are of the read model, and say up to which event. */
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
-import { decodeUserCursor, encodeUserCursor, type UserFilter, type UserOrder } from '../domain/directory.js'
+import type { UserFilter, UserMark, UserOrder } from '../domain/directory.js'
 import { DomainError } from '../domain/errors.js'
 import type { StreamKey } from '../domain/event.js'
 import { countUsers, type DirectoryUser, hasTrigrams, selectUser, selectUsers, sumUsers } from '../store/directory.js'
 import type { Follow } from './follow.js'
 
-export type UserPage = { users: DirectoryUser[]; next: string | null; position: number }
+/** `next` is where the next page goes on; null on the last. */
+export type UserPage = { users: DirectoryUser[]; next: UserMark | null; position: number }
 
 /** `exact` is false when there are more than were counted. */
 export type UserCount = { count: number; exact: boolean; position: number }
@@ -30,19 +31,18 @@ export function createDirectoryService({ db, follow, buckets }: { db: Db; follow
   }
 
   return {
-    /** One page of users in an order. Throws CURSOR_MALFORMED, PROJECTION_BEHIND. */
+    /** One page of users in an order. Throws PROJECTION_BEHIND. */
     async list(
       filter: UserFilter,
       order: UserOrder,
-      { cursor, limit, atLeast }: { cursor: string | undefined; limit: number; atLeast: number | undefined }
+      { after, limit, atLeast }: { after: UserMark | undefined; limit: number; atLeast: number | undefined }
     ): Promise<UserPage> {
-      const after = cursor === undefined ? undefined : decodeUserCursor(cursor, order)
       await follow.reach(atLeast)
       const page = { after, limit: limit + 1, trigrams: await findsWords() }
       const found = await follow.filled(await selectUsers(db, filter, order, page))
       const users = found.users.slice(0, limit)
-      const next = found.users.length > limit ? encodeUserCursor(order, users.at(-1)!) : null
-      return { users, next, position: found.position }
+      const last = found.users.length > limit ? users.at(-1)! : null
+      return { users, next: last && { key: last.key, userId: last.userId }, position: found.position }
     },
 
     /** One user, also one who is deleted. Throws USER_NOT_FOUND, PROJECTION_BEHIND. */

@@ -6,7 +6,6 @@ import { assertNoAuthor, withAuthor } from '../domain/author.js'
 import { bucketOf } from '../domain/bucket.js'
 import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
 import type { ClaimField } from '../domain/claims.js'
-import { decodeCursor, encodeCursor } from '../domain/cursor.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
 import { prepareEvent } from '../domain/prepared-event.js'
@@ -40,7 +39,8 @@ export type Appended = {
 
 export type Selection = EventFilter & {
   direction: 'forward' | 'backward'
-  cursor?: string | undefined
+  /** version of the last event that was shown: go on behind it */
+  after?: number | undefined
   upcast: boolean
 }
 
@@ -103,40 +103,33 @@ export function createEventService(parts: {
       }
     },
 
-    /** One page of a user's events and the cursor of the next; `next` is null on the last. Throws USER_NOT_FOUND, CURSOR_MALFORMED. */
+    /** One page of a user's events, and behind which version the next goes on; `next` is null on the last. Throws USER_NOT_FOUND. */
     async readPage(key: StreamKey, selection: Selection, limit: number) {
-      const after =
-        selection.cursor === undefined ? undefined : decodeCursor(selection.cursor, key.userId, selection.direction)
       const version = await headVersion(key)
       const found = await selectEvents(db, bucketOf(key.userId, buckets), key, selection, {
         direction: selection.direction,
-        after,
+        after: selection.after,
         limit: limit + 1
       })
       const page = found.slice(0, limit)
       const last = page.at(-1)
-      const next =
-        found.length > limit && last
-          ? encodeCursor({ userId: key.userId, direction: selection.direction, version: last.version })
-          : null
+      const next = found.length > limit && last ? last.version : null
       return { userId: key.userId, version, events: await eventTypes.shown(key.tenantId, page, selection.upcast), next }
     },
 
     /**
      * All selected events, or the first `limit`, a page at a time; holds one page in memory and no connection while the reader
-     * is slow. Ends at the version the user had when it began. Throws USER_NOT_FOUND, CURSOR_MALFORMED before the first page.
+     * is slow. Ends at the version the user had when it began. Throws USER_NOT_FOUND before the first page.
      */
     async readAll(
       key: StreamKey,
       selection: Selection,
       limit = Number.POSITIVE_INFINITY
     ): Promise<AsyncGenerator<StoredEvent[]>> {
-      const start =
-        selection.cursor === undefined ? undefined : decodeCursor(selection.cursor, key.userId, selection.direction)
       const head = await headVersion(key)
       const filter = { ...selection, toVersion: Math.min(selection.toVersion ?? head, head) }
       async function* pages(): AsyncGenerator<StoredEvent[]> {
-        let after = start
+        let { after } = selection
         for (let left = limit; left > 0; ) {
           const size = Math.min(STREAM_PAGE, left)
           const page = await selectEvents(db, bucketOf(key.userId, buckets), key, filter, {

@@ -9,8 +9,7 @@ import type { StoredEvent } from '../domain/event.js'
 import {
   bucketsBetween,
   cursorInvalid,
-  decodeFeedCursor,
-  encodeFeedCursor,
+  type FeedCursors,
   hashOf,
   type Mark,
   markOf,
@@ -54,14 +53,13 @@ export type FeedService = ReturnType<typeof createFeedService>
 
 export function createFeedService(parts: {
   db: Db
-  /** id of the store, for cursors */
-  storeId: string
+  cursors: FeedCursors
   buckets: number
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   tail: LogTail
   metrics: Pick<Metrics, 'feedStreams' | 'feedStreamed'>
 }) {
-  const { db, storeId, buckets, eventTypes, tail, metrics } = parts
+  const { db, cursors, buckets, eventTypes, tail, metrics } = parts
   const beginning = Array<number>(buckets).fill(0)
   const markAtBeginning = (): Mark =>
     markOf(
@@ -92,8 +90,8 @@ export function createFeedService(parts: {
   }
 
   /** The mark that a cursor stands for, if the log still has the events that it was made behind. */
-  async function markAt(cursor: string): Promise<Mark> {
-    const { positions, check } = decodeFeedCursor(cursor, storeId, buckets)
+  async function markAt({ tenantId }: FeedSelection, cursor: string): Promise<Mark> {
+    const { positions, check } = cursors.read(tenantId, cursor)
     const mark = tail.locate(positions) ?? (await look(positions)).mark
     if (mark.check !== check) throw replaced(positions)
     return mark
@@ -164,8 +162,9 @@ export function createFeedService(parts: {
     jsonOf(entry, upcast ? eventTypes.of(entry.event.tenantId) : null)
 
   function cursorBehind(entry: FeedEvent, mark: Mark): string {
-    if (buckets > 1) return encodeFeedCursor(storeId, mark)
-    entry.cursor ??= encodeFeedCursor(storeId, mark)
+    const { tenantId } = entry.event
+    if (buckets > 1) return cursors.write(tenantId, mark)
+    entry.cursor ??= cursors.write(tenantId, mark)
     return entry.cursor
   }
 
@@ -195,9 +194,9 @@ export function createFeedService(parts: {
     }
   }
 
-  const pageOf = (shown: Shown[], mark: Mark, head: number): FeedPage => ({
+  const pageOf = (shown: Shown[], { tenantId }: FeedSelection, mark: Mark, head: number): FeedPage => ({
     events: shown.map(({ data }) => data),
-    next: encodeFeedCursor(storeId, mark),
+    next: cursors.write(tenantId, mark),
     head,
     position: mark.total
   })
@@ -209,12 +208,15 @@ export function createFeedService(parts: {
      */
     async readPage({ after, ...request }: PageRequest): Promise<FeedPage> {
       const forward = request.direction === 'forward'
-      const cursor = after === undefined ? null : decodeFeedCursor(after, storeId, buckets)
+      const cursor = after === undefined ? null : cursors.read(request.selection.tenantId, after)
       const { mark: found, head } = await look(cursor?.positions ?? beginning)
       if (cursor && found.check !== cursor.check) throw replaced(cursor.positions)
       const mark = cursor || forward ? found : markOf(head.positions, head.hashes)
       const shown = await walk(mark, head, request)
-      return { ...pageOf(shown, mark, head.total), ...(forward || mark.total > 0 ? {} : { next: null }) }
+      return {
+        ...pageOf(shown, request.selection, mark, head.total),
+        ...(forward || mark.total > 0 ? {} : { next: null })
+      }
     },
 
     /**
@@ -228,12 +230,13 @@ export function createFeedService(parts: {
     ): Promise<FeedPage> {
       const leave = join()
       try {
-        const mark = after === undefined ? markAtBeginning() : await markAt(after)
+        const mark = after === undefined ? markAtBeginning() : await markAt(selection, after)
         for (;;) {
           const moment = tail.moment()
           const { shown, idle, head } = await next(mark, selection, { events: limit, bytes: Number.POSITIVE_INFINITY })
           const left = waitUntil - performance.now()
-          if (shown.length > 0 || left <= 0 || signal.aborted) return pageOf(shown, mark, Math.max(head, mark.total))
+          if (shown.length > 0 || left <= 0 || signal.aborted)
+            return pageOf(shown, selection, mark, Math.max(head, mark.total))
           if (idle) await tail.changed(moment, left, signal)
         }
       } finally {
@@ -253,11 +256,15 @@ export function createFeedService(parts: {
     ): Promise<AsyncGenerator<StreamBatch>> {
       const mark =
         typeof from === 'object'
-          ? await markAt(from.cursor)
+          ? await markAt(selection, from.cursor)
           : from === 'now'
             ? (await look(beginning)).head
             : markAtBeginning()
-      const heartbeat = (head: number): StreamBatch => ({ events: [], cursor: encodeFeedCursor(storeId, mark), head })
+      const heartbeat = (head: number): StreamBatch => ({
+        events: [],
+        cursor: cursors.write(selection.tenantId, mark),
+        head
+      })
       async function* batches(): AsyncGenerator<StreamBatch> {
         const leave = join()
         try {

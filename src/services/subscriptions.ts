@@ -42,6 +42,9 @@ export type ShownSubscription = Omit<Subscription, 'id' | 'tenantId'> &
 
 export type Scoped = { tenantId: string | null; name: string }
 
+/** Before the first event. */
+const LOG_START: OwedMark = { position: 0, bucket: 0 }
+
 export type SubscriptionService = ReturnType<typeof createSubscriptionService>
 
 export function createSubscriptionService(parts: {
@@ -153,7 +156,11 @@ export function createSubscriptionService(parts: {
     },
 
     /** What it owes or gave up, in the order of the log; `next` is null on the last page. */
-    async listOwed(scoped: Scoped, filter: OwedFilter, { after, limit }: { after: OwedMark; limit: number }) {
+    async listOwed(
+      scoped: Scoped,
+      filter: OwedFilter,
+      { after = LOG_START, limit }: { after: OwedMark | undefined; limit: number }
+    ) {
       const { id } = await find(scoped)
       const found = await selectOwed(db, id, filter, { after, limit: limit + 1 })
       const owed = found.slice(0, limit)
@@ -167,7 +174,7 @@ export function createSubscriptionService(parts: {
     async readOwed(scoped: Scoped, userId: string, version: number): Promise<{ owed: OwedEvent; event: StoredEvent }> {
       const { id } = await find(scoped)
       for (const status of ['pending', 'dead', 'discarded'] as const) {
-        const page = { after: { position: 0, bucket: 0 }, limit: 1 }
+        const page = { after: LOG_START, limit: 1 }
         const [owed] = await selectOwed(db, id, { status, userId, version }, page)
         if (!owed) continue
         const [event] = await selectEventsAt(db, owed.bucket, [owed.position])

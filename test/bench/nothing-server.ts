@@ -12,6 +12,7 @@ const built = (file: string): string => new URL(`../../dist/${file}`, import.met
 // As the service runs it, not as tsx would compile it.
 const { buildApp } = (await import(built('app.js'))) as typeof import('../../src/app.js')
 const { ANYBODY } = (await import(built('domain/access.js'))) as typeof import('../../src/domain/access.js')
+const { createCursors } = (await import(built('domain/cursor.js'))) as typeof import('../../src/domain/cursor.js')
 const { loadConfig } = (await import(built('config.js'))) as typeof import('../../src/config.js')
 const { STREAM_PAGE } = (await import(
   built('services/log-reader.js')
@@ -51,6 +52,7 @@ const config = loadConfig({})
 const logger = pino({ level: config.LOG_LEVEL })
 const app = await buildApp({
   services,
+  cursors: createCursors('none'),
   fingerprintOf: () => answers.fingerprint,
   register: new Registry(),
   bodyBytesMax: config.BODY_BYTES_MAX,

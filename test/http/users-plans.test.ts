@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'
 import { ANYBODY } from '../../src/domain/access.js'
+import { createCursors } from '../../src/domain/cursor.js'
 import { registerAuth } from '../../src/http/auth.js'
 import { userRoutes } from '../../src/http/routes/users.js'
 import { components } from '../../src/http/schemas.js'
@@ -34,7 +35,10 @@ t.test('every documented query is answered from an index', async (t) => {
   t.teardown(() => app.close())
   for (const component of components) app.addSchema(component)
   registerAuth(app, { authenticate: () => ANYBODY })
-  await app.register(userRoutes, { directory: createDirectoryService({ db: watched.db, follow, buckets: 1 }) })
+  await app.register(userRoutes, {
+    directory: createDirectoryService({ db: watched.db, follow, buckets: 1 }),
+    cursors: createCursors('none')
+  })
 
   for (const query of documentedQueries) {
     const answer = await app.inject({ url: `/users?${query}`, headers: { 'x-tenant-id': tenant } })

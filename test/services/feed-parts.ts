@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { Registry } from 'prom-client'
 import type { Test } from 'tap'
+import { createCursors } from '../../src/domain/cursor.js'
+import { createFeedCursors } from '../../src/domain/feed-cursor.js'
 import { createMetrics } from '../../src/observe/metrics.js'
 import { createFeedService, type FeedService } from '../../src/services/feed.js'
 import { createLogTail, defaultTailLimits, type LogTail, type Polling } from '../../src/services/log-tail.js'
@@ -39,7 +41,7 @@ export async function testFeed(
   t.teardown(() => tail.close())
   const feed = createFeedService({
     db,
-    storeId: randomUUID(),
+    cursors: createFeedCursors({ cursors: createCursors(randomUUID()), storeId: randomUUID(), buckets: 1 }),
     buckets: 1,
     eventTypes,
     tail: seenAs(tail),

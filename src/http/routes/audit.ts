@@ -1,7 +1,8 @@
 /** The route that shows what administrators did. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { AUDIT_PAGE_MAX } from '../../domain/audit.js'
+import { AUDIT_PAGE_MAX, type AuditMark } from '../../domain/audit.js'
+import type { CursorScope, Cursors } from '../../domain/cursor.js'
 import type { AuditService } from '../../services/audit.js'
 import { nextLink } from '../next-link.js'
 import { instant, momentOf, nullable, problems, tenantHeaders, text } from '../schemas.js'
@@ -22,7 +23,10 @@ const Entry = Type.Object({
   )
 })
 
-export const auditRoutes: FastifyPluginAsyncTypebox<{ audit: AuditService }> = async (app, { audit }) => {
+export const auditRoutes: FastifyPluginAsyncTypebox<{ audit: AuditService; cursors: Cursors }> = async (
+  app,
+  { audit, cursors }
+) => {
   app.get(
     '/admin/audit',
     {
@@ -64,9 +68,12 @@ export const auditRoutes: FastifyPluginAsyncTypebox<{ audit: AuditService }> = a
     async ({ query, tenantId, url }, reply) => {
       const { principal, action, limit, cursor } = query
       const filter = { tenantId, principal, action, from: momentOf('/from', query.from), to: momentOf('/to', query.to) }
-      const page = await audit.readPage(filter, { cursor, limit })
-      if (page.next) reply.header('link', nextLink(url, 'cursor', page.next))
-      return page
+      const scope: CursorScope = ['audit', tenantId]
+      const after = cursor === undefined ? undefined : cursors.read<AuditMark>(scope, cursor)
+      const { entries, next: mark } = await audit.readPage(filter, { after, limit })
+      const next = mark && cursors.write(scope, mark)
+      if (next) reply.header('link', nextLink(url, 'cursor', next))
+      return { entries, next }
     }
   )
 }

@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { authorOf } from '../../domain/access.js'
+import type { CursorScope, Cursors } from '../../domain/cursor.js'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
 import { sendNdjson, wantsNdjson } from '../ndjson.js'
@@ -95,8 +96,9 @@ const created = {
 
 export const eventRoutes: FastifyPluginAsyncTypebox<{
   events: EventService
+  cursors: Cursors
   fingerprintOf: (tenantId: string) => string
-}> = async (app, { events, fingerprintOf }) => {
+}> = async (app, { events, cursors, fingerprintOf }) => {
   app.post(
     '/users/:userId/events',
     {
@@ -209,8 +211,10 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
     async (request, reply) => {
       const { query } = request
       const key = keyOf(request)
+      const scope: CursorScope = ['events', key.tenantId, key.userId, query.direction]
       const selection = {
         ...query,
+        after: query.cursor === undefined ? undefined : cursors.read<number>(scope, query.cursor),
         from: momentOf('/from', query.from),
         to: momentOf('/to', query.to),
         eventTypes: query.eventType
@@ -219,8 +223,9 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
         return (await sendNdjson(request, reply, await events.readAll(key, selection, query.limit))) as never
       }
       const page = await events.readPage(key, selection, query.limit ?? 100)
-      if (page.next) reply.header('link', nextLink(request.url, 'cursor', page.next))
-      return page
+      const next = page.next === null ? null : cursors.write(scope, page.next)
+      if (next) reply.header('link', nextLink(request.url, 'cursor', next))
+      return { ...page, next }
     }
   )
 

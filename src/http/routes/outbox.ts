@@ -1,6 +1,7 @@
 /** Routes that show what subscriptions owe, and that retry or discard it. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import type { CursorScope, Cursors } from '../../domain/cursor.js'
 import type { SubscriptionService } from '../../services/subscriptions.js'
 import { Event, instant, nullable, problems, ref, tenantHeaders, text, uuid, version } from '../schemas.js'
 import { scopedOf, scopeQuery, subscriptionParams } from './subscriptions.js'
@@ -27,9 +28,9 @@ const Choice = {
 /** A version alone names no event. */
 const choiceRules = { additionalProperties: false, dependentRequired: { version: ['userId'] } }
 
-export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: SubscriptionService }> = async (
+export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: SubscriptionService; cursors: Cursors }> = async (
   app,
-  { subscriptions }
+  { subscriptions, cursors }
 ) => {
   const common = { tags: ['subscriptions'], headers: tenantHeaders }
   const scope = Type.Object(scopeQuery, { additionalProperties: false })
@@ -52,7 +53,7 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
             userId: Type.Optional(uuid('only events of this user')),
             limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
             cursor: Type.Optional(
-              Type.String({ pattern: '^\\d{1,16}\\.\\d{1,4}$', description: '`next` of the page before' })
+              Type.String({ minLength: 1, maxLength: 200, description: '`next` of the page before' })
             )
           },
           { additionalProperties: false }
@@ -62,17 +63,20 @@ export const outboxRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subscripti
             owed: Type.Array(Owed),
             next: nullable(Type.String({ description: 'cursor of the next page; null on the last' }))
           }),
-          ...problems(['SUBSCRIPTION_NOT_FOUND'])
+          ...problems(['CURSOR_MALFORMED', 'SUBSCRIPTION_NOT_FOUND'])
         }
       }
     },
     async (request) => {
-      const { scope, status, userId, limit, cursor = '0.0' } = request.query
-      const [position, bucket] = cursor.split('.').map(Number)
-      const page = { after: { position: position!, bucket: bucket! }, limit }
+      const { scope, status, userId, limit, cursor } = request.query
       const scoped = scopedOf(request, scope, request.params.name)
-      const { owed, next } = await subscriptions.listOwed(scoped, { status, userId }, page)
-      return { owed: owed.map(shown), next: next && `${next.position}.${next.bucket}` }
+      const cursorScope: CursorScope = ['outbox', request.tenantId, scope, scoped.name]
+      const { owed, next } = await subscriptions.listOwed(
+        scoped,
+        { status, userId },
+        { after: cursor === undefined ? undefined : cursors.read(cursorScope, cursor), limit }
+      )
+      return { owed: owed.map(shown), next: next && cursors.write(cursorScope, next) }
     }
   )
 

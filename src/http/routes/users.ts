@@ -1,7 +1,8 @@
 /** Routes of the directory of users: who there is. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { USER_SORTS, type UserFilter } from '../../domain/directory.js'
+import type { CursorScope, Cursors } from '../../domain/cursor.js'
+import { USER_SORTS, type UserFilter, type UserMark } from '../../domain/directory.js'
 import type { DirectoryService } from '../../services/directory.js'
 import { nextLink } from '../next-link.js'
 import { atLeastOf, positionHeaders, reflectedPosition, reflection } from '../reflection.js'
@@ -98,7 +99,10 @@ const positionHeader = {
   'event-position': { type: 'integer', description: '`position` of the answer' }
 }
 
-export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService }> = async (app, { directory }) => {
+export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService; cursors: Cursors }> = async (
+  app,
+  { directory, cursors }
+) => {
   app.get(
     '/users',
     {
@@ -131,14 +135,21 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
     },
     async (request, reply) => {
       const { sort, order, limit, cursor } = request.query
-      const page = await directory.list(
+      const scope: CursorScope = ['users', request.tenantId, sort, order]
+      const after = cursor === undefined ? undefined : cursors.read<UserMark>(scope, cursor)
+      const {
+        users,
+        position,
+        next: mark
+      } = await directory.list(
         filterOf(request),
         { sort, descending: order === 'desc' },
-        { cursor, limit, atLeast: atLeastOf(request) }
+        { after, limit, atLeast: atLeastOf(request) }
       )
-      reply.header('event-position', page.position)
-      if (page.next) reply.header('link', nextLink(request.url, 'cursor', page.next))
-      return page
+      const next = mark && cursors.write(scope, mark)
+      reply.header('event-position', position)
+      if (next) reply.header('link', nextLink(request.url, 'cursor', next))
+      return { users, next, position }
     }
   )
 

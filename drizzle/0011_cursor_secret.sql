@@ -1,0 +1,1 @@
+ALTER TABLE "store_identity" ADD COLUMN "secret" text DEFAULT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '') NOT NULL;
