@@ -97,7 +97,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     text: string,
     params: readonly Param[],
     { rowsAsArrays, prepare: prepared = true }: RunOptions
-  ): Promise<Result> {
+  ): Promise<object[]> {
     const query = sql.unsafe(text, params as Param[], { prepare: prepare && prepared })
     const result = (await beforeDeadline(
       rowsAsArrays ? query.values() : query,
@@ -114,7 +114,11 @@ export function openDb(url: string, options: DbOptions = {}): Db {
         `The driver gave ${result.length} rows where the server sent ${result.count}.`
       )
     }
-    return result
+    // The driver has each result hold the next one. One that has grown old would keep the rows of all later ones until a
+    // collection of the whole heap, which a long stream outruns.
+    const rows = [...result]
+    result.length = 0
+    return rows
   }
 
   async function run(text: string, params: readonly Param[], options: RunOptions): Promise<object[]> {

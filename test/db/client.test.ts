@@ -1,5 +1,6 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { inspect } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import { eq } from 'drizzle-orm'
 import t, { type Test } from 'tap'
 import { type Db, type DbOptions, openDb } from '../../src/db/client.js'
@@ -351,6 +352,23 @@ t.test('a document comes back as it was: strings that look like numbers, null an
   t.strictSame(row!.eventData, eventData)
   t.strictSame(row!.metadata, { only: '10.5' })
   t.strictSame([row!.createdAt, row!.occurredAt, row!.position], [createdAt, null, 1])
+})
+
+t.test('rows that nobody holds any more are free without a collection of the whole heap', async (t) => {
+  const { url } = await testDatabase(t)
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    // The old space is as large as it will get from the beginning, so that nothing but small collections happen.
+    ...['--initial-old-space-size=1000', '--expose-gc', '--input-type=module', '--eval'],
+    `
+      import { openDb } from ${JSON.stringify(new URL('../../dist/db/client.js', import.meta.url))}
+      const db = openDb(${JSON.stringify(url)}, { poolMax: 1 })
+      const read = () => db.query("SELECT repeat('x', 1000) || n AS text FROM generate_series(1, 1000) n")
+      for (let i = 0; i < 200; i++) await read()
+      gc({ type: 'minor' })
+      console.log(Math.round(process.memoryUsage().heapUsed / 1e6))
+      await db.close()`
+  ])
+  t.ok(Number(stdout) < 50, `${stdout.trim()} MB in use after 200 MB were read and let go`)
 })
 
 t.test('a transaction through Drizzle is refused', async (t) => {
