@@ -44,6 +44,8 @@ export function refusalOf({
   const why = (lineCode: string, pointer: string, text: string) => ({ lineCode, pointer, reason: text })
   switch (reason) {
     case 'taken':
+      // Who is another tenant's is a missing user, but for who would create it.
+      if (version > 1) return refusalOf({ reason: 'gap', field, userId, version, currentVersion: 0 })
       return why('USER_ID_TAKEN', '/aggregateId', `the id ${userId} cannot be used; import the user under another id`)
     case 'gap':
       return why(
