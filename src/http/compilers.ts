@@ -16,7 +16,8 @@ export const buildValidator: BuildCompilerFromPool = (schemas) => {
     keywords: [dependentRequired.default]
   }
   const strict = compile(schemas, { customOptions: { ...common, coerceTypes: false } })
-  const coercing = compile(schemas, { customOptions: { ...common, coerceTypes: 'array' } })
+  // Strict about numbers, Ajv would take 1e400 for a number and hold no limit against it, since it is not finite.
+  const coercing = compile(schemas, { customOptions: { ...common, coerceTypes: 'array', strictNumbers: false } })
   // The type speaks of a schema; Fastify hands over the route's definition, which holds it.
   return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? strict : coercing)(route)
 }
