@@ -225,7 +225,7 @@ async function shedLoad(app: FastifyInstance): Promise<void> {
     pressureHandler: (request, _reply, _type, delay) => {
       // Without a sample the delay is said to be infinite, which only means that it is not known.
       if (performance.now() < measuredFrom || delay === Number.POSITIVE_INFINITY) return
-      if (OPERATIONS.includes(request.url)) return
+      if (OPERATIONS.includes(request.routeOptions.url ?? '')) return
       throw new DomainError('OVERLOADED', 'The service is too busy to take requests now. Send the request again later.')
     }
   })

@@ -28,7 +28,7 @@ export function registerClosing(
   })
   app.addHook('onRequest', (request, reply, done) => {
     count(request.raw.socket, 1)
-    if (!closing || operations.includes(request.url)) return done()
+    if (!closing || operations.includes(request.routeOptions.url ?? '')) return done()
     reply.header('connection', 'close')
     done(shuttingDown())
   })

@@ -180,7 +180,7 @@ t.test('while shutting down, what is in flight is answered and what comes then i
   await until(() => !app.server.listening)
   const [refused, probed] = streams as [Line, Line]
   refused.socket.write(`GET /users/${busyUser}/state HTTP/1.1\r\nHost: x\r\n\r\n`)
-  probed.socket.write('GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n')
+  probed.socket.write('GET /readyz?from=balancer HTTP/1.1\r\nHost: x\r\n\r\n')
   for (const { socket } of streams) socket.resume()
 
   const [stream, refusal] = answersOf((await refused.closed()).answer)
