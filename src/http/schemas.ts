@@ -201,6 +201,7 @@ const ANY_ROUTE: ErrorCode[] = [
   'TENANT_FORBIDDEN',
   'KEYS_UNAVAILABLE'
 ]
+/** A body that a route does not ask for is read and refused all the same. */
 const WITH_BODY: ErrorCode[] = [
   'MALFORMED_JSON',
   'MALFORMED_REQUEST',
@@ -210,7 +211,7 @@ const WITH_BODY: ErrorCode[] = [
   'UNSAFE_JSON'
 ]
 
-/** Responses for a route's own codes and those that any route can give; `body` adds those of routes with one. */
+/** Responses for a route's own codes and those that any route can give; `body` adds those of all but GET. */
 export function problems(codes: ErrorCode[], { body = false } = {}): Record<string, TSchema> {
   const byStatus = new Map<number, ErrorCode[]>()
   for (const code of [...codes, ...(body ? WITH_BODY : []), ...ANY_ROUTE]) {

@@ -126,6 +126,13 @@ t.test('a route lists codes of the table only, each under its status, and all th
   }
 })
 
+t.test('whatever can come with a body says how a body is refused', async (t) => {
+  for (const { name, operation } of operations) {
+    if (name.startsWith('GET ')) continue
+    for (const status of [400, 408, 415, 422]) t.ok(operation.responses[status], `${name} ${status}`)
+  }
+})
+
 t.test('every event type has a component for each version of its data', async (t) => {
   for (const { name, versions } of builtInTypes) {
     for (const i of versions.keys()) {

@@ -103,7 +103,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ access: AccessService }> 
         params: Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{12}$', description: 'id of the key' }) }),
         headers: tenantHeaders,
         querystring: noQuery,
-        response: { 200: Key, ...problems(['API_KEY_NOT_FOUND']) }
+        response: { 200: Key, ...problems(['API_KEY_NOT_FOUND'], { body: true }) }
       }
     },
     ({ params, tenantId, principal }) => access.revoke(params.id, tenantId, principal)

@@ -149,7 +149,11 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
         tags: ['projections'],
         params: nameParams,
         querystring: noQuery,
-        response: { 200: Projection, 202: Projection, ...problems(['PROJECTION_NOT_FOUND', 'PROJECTION_NEWER']) }
+        response: {
+          200: Projection,
+          202: Projection,
+          ...problems(['PROJECTION_NOT_FOUND', 'PROJECTION_NEWER'], { body: true })
+        }
       }
     },
     async (request, reply) => {
@@ -168,7 +172,10 @@ export const projectionRoutes: FastifyPluginAsyncTypebox<{ projections: Projecti
         tags: ['projections'],
         params: nameParams,
         querystring: noQuery,
-        response: { 200: Type.Object({ dropped: Type.Boolean() }), ...problems(['PROJECTION_NOT_FOUND']) }
+        response: {
+          200: Type.Object({ dropped: Type.Boolean() }),
+          ...problems(['PROJECTION_NOT_FOUND'], { body: true })
+        }
       }
     },
     async (request) => ({ dropped: await projections.dropOld(request.params.name) })

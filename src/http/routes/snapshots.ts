@@ -139,7 +139,7 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ snapshots: SnapshotServ
         params: userParams,
         headers: tenantHeaders,
         querystring: noQuery,
-        response: { 200: Deleted, ...problems(['USER_NOT_FOUND']) }
+        response: { 200: Deleted, ...problems(['USER_NOT_FOUND'], { body: true }) }
       }
     },
     async (request) => ({ deleted: await snapshots.cleanUp(keyOf(request), 0) })

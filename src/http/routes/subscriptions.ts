@@ -92,7 +92,10 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
     headers: tenantHeaders,
     querystring: Type.Object(scopeQuery, { additionalProperties: false })
   }
-  const answer = { 200: Subscription, ...problems(['SUBSCRIPTION_NOT_FOUND']) }
+  const answer = (options?: { body: true }) => ({
+    200: Subscription,
+    ...problems(['SUBSCRIPTION_NOT_FOUND'], options)
+  })
 
   app.post(
     '/admin/subscriptions',
@@ -155,7 +158,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
     '/admin/subscriptions/:name',
     {
       config: { scopes: ['events:admin'] },
-      schema: { operationId: 'readSubscription', summary: 'Read a subscription', ...one, response: answer }
+      schema: { operationId: 'readSubscription', summary: 'Read a subscription', ...one, response: answer() }
     },
     (request) => subscriptions.get(scopedOf(request, request.query.scope, request.params.name))
   )
@@ -169,7 +172,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
         summary: 'Deliver nothing for a while',
         description: 'All instances hear of it within a second. The checkpoint stays.',
         ...one,
-        response: answer
+        response: answer({ body: true })
       }
     },
     (request) => subscriptions.pause(scopedOf(request, request.query.scope, request.params.name))
@@ -179,7 +182,12 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
     '/admin/subscriptions/:name/resume',
     {
       config: { scopes: ['events:admin'] },
-      schema: { operationId: 'resumeSubscription', summary: 'Go on delivering', ...one, response: answer }
+      schema: {
+        operationId: 'resumeSubscription',
+        summary: 'Go on delivering',
+        ...one,
+        response: answer({ body: true })
+      }
     },
     (request) => subscriptions.resume(scopedOf(request, request.query.scope, request.params.name))
   )
@@ -211,7 +219,10 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
         operationId: 'deleteSubscription',
         summary: 'Delete a subscription with its checkpoint and what it owes',
         ...one,
-        response: { 204: Type.Null({ description: 'Deleted' }), ...problems(['SUBSCRIPTION_NOT_FOUND']) }
+        response: {
+          204: Type.Null({ description: 'Deleted' }),
+          ...problems(['SUBSCRIPTION_NOT_FOUND'], { body: true })
+        }
       }
     },
     async (request, reply) => {

@@ -36,7 +36,7 @@ export const verifyRoutes: FastifyPluginAsyncTypebox<{ verify: VerifyService }> 
               description: 'every snapshot under the rules of now, broken ones too, the oldest version first'
             })
           }),
-          ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND'])
+          ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND'], { body: true })
         }
       }
     },
