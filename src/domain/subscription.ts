@@ -135,7 +135,11 @@ export const SubscriptionDefinition = Type.Object(
     sink: SinkConfig,
     eventTypes: Type.Union(
       [
-        Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { minItems: 1, maxItems: 50, uniqueItems: true }),
+        Type.Array(Type.String({ minLength: 1, maxLength: 100, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }), {
+          minItems: 1,
+          maxItems: 50,
+          uniqueItems: true
+        }),
         Type.Null()
       ],
       { default: null, description: 'only these types; null: all' }

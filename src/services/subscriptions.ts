@@ -90,7 +90,7 @@ export function createSubscriptionService(parts: {
   return {
     /**
      * Makes a subscription and returns it with the key that signs its webhooks, which is not shown again. Throws
-     * SUBSCRIPTION_EXISTS, SUBSCRIPTIONS_FULL, SUBSCRIPTION_INVALID.
+     * SUBSCRIPTION_EXISTS, SUBSCRIPTIONS_FULL, SUBSCRIPTION_INVALID, and SUBSCRIPTION_NOT_FOUND if somebody has deleted it meanwhile.
      */
     async create({ tenantId, name }: Scoped, asked: SubscriptionDefinition, start: Start) {
       const reason = refuseSink(asked.sink)
@@ -103,7 +103,10 @@ export function createSubscriptionService(parts: {
       if (outcome === 'full') throw full()
       onChanged()
       const secret = definition.sink.kind === 'webhook' ? definition.sink.secret! : null
-      return { ...(await shown(await find({ tenantId, name }))), secret }
+      const made = await find({ tenantId, name })
+      // One of the same name that somebody made after deleting it has another key.
+      if (made.id !== subscription.id) throw notFound(name)
+      return { ...(await shown(made)), secret }
     },
 
     /** The subscriptions of a tenant and, with `global`, those of all tenants, the oldest first. */

@@ -113,6 +113,7 @@ t.test('what cannot be delivered to is refused when the subscription is made', a
     { sink, start: -1 },
     { sink, start: 'tomorrow' },
     { sink, eventTypes: [] },
+    { sink, eventTypes: ['a\0b'] },
     { sink: { ...sink, timeoutMs: 99 } },
     { sink: { ...sink, timeoutMs: 4001 } },
     { sink, retry: { maxAttempts: 0 } },

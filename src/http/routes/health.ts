@@ -37,7 +37,16 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
         description:
           'Each part with its reason: process, database, migrations, durability settings. The projections are told about, but do not decide: events are stored without them.',
         tags: ['operations'],
-        response: { 200: Readiness, 503: Readiness }
+        response: {
+          200: Readiness,
+          503: {
+            description: 'Not ready, or (`DEADLINE_EXCEEDED`) not known in time',
+            content: {
+              'application/json': { schema: Readiness },
+              'application/problem+json': { schema: Type.Ref('Problem') }
+            }
+          }
+        }
       }
     },
     async (_request, reply) => {

@@ -124,7 +124,9 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<{ subscriptions: Subs
               }
             }
           },
-          ...problems(['SUBSCRIPTION_EXISTS', 'SUBSCRIPTIONS_FULL', 'SUBSCRIPTION_INVALID'], { body: true })
+          ...problems(['SUBSCRIPTION_EXISTS', 'SUBSCRIPTIONS_FULL', 'SUBSCRIPTION_INVALID', 'SUBSCRIPTION_NOT_FOUND'], {
+            body: true
+          })
         }
       }
     },
