@@ -7,10 +7,12 @@ import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
+import { ALL_TENANTS } from './db/as-tenants.js'
 import { type Db, openDb } from './db/client.js'
 import { runLong, withLongDb } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
+import { assertRowSecurity, RowSecurityRefused, settleRowSecurity } from './db/row-security.js'
 import { createDelivery } from './delivery.js'
 import { followersOf } from './domain/archive.js'
 import { createCursors } from './domain/cursor.js'
@@ -86,7 +88,9 @@ export async function compose(
 ): Promise<Service> {
   const migrations = await readMigrations()
   await migrate(databaseUrl, { migrations })
-  const db = openDb(databaseUrl, { poolMax: config.DATABASE_POOL_MAX, prepare: config.DATABASE_PREPARE })
+  const db = await openSecured(config, databaseUrl)
+  /** For what serves no tenant, or several at once. */
+  const everyone = db.as(ALL_TENANTS)
   const buckets = config.EVENT_BUCKETS
   const eventTypes = createEventTypeService({
     db,
@@ -132,14 +136,14 @@ export async function compose(
     register,
     topAggregates: config.METRICS_TOP_AGGREGATES,
     topTenants: config.METRICS_TOP_TENANTS,
-    storeGauges: () => selectStoreGauges(db, buckets, config.METRICS_TOP_AGGREGATES),
+    storeGauges: () => selectStoreGauges(everyone, buckets, config.METRICS_TOP_AGGREGATES),
     subscriptionGauges: () => subscriptions.gauges(),
     projectionGauges: () => projections.gauges(),
     archiveGauges: () => archive.gauges(),
     onError
   })
   const queue = createAppendQueue({
-    db,
+    db: everyone,
     claiming,
     metrics,
     limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 }
@@ -176,7 +180,7 @@ export async function compose(
     onStored: wakeFollowers
   })
   const tail = createLogTail({
-    db,
+    db: everyone,
     buckets,
     eventTypes,
     metrics,
@@ -206,7 +210,7 @@ export async function compose(
   })
   const exports = createExportService({ db, eventTypes, buckets })
   const imports = createImportService({
-    db,
+    db: everyone,
     claiming,
     eventTypes,
     metrics,
@@ -217,7 +221,7 @@ export async function compose(
   })
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
   const follow = createFollow({
-    db,
+    db: everyone,
     projection: usersProjection.name,
     buckets,
     waitMs: Math.min(READ_WAIT_MS, config.REQUEST_TIMEOUT_MS * 0.8)
@@ -225,13 +229,13 @@ export async function compose(
   const directory = createDirectoryService({ db, follow, buckets })
   const statistics = createStatisticsService({ db, follow, buckets })
   const subscriptions = createSubscriptionService({
-    db,
+    db: everyone,
     eventTypes,
     buckets,
     refuseSink: (sink) => refuseSink(sink, config),
     onChanged: () => delivery.changed()
   })
-  const projections = createProjectionService({ db, projections: PROJECTIONS, eventTypes, buckets })
+  const projections = createProjectionService({ db: everyone, projections: PROJECTIONS, eventTypes, buckets })
   const archivePolicy = {
     afterDays: config.ARCHIVE_AFTER_DAYS,
     schedule: new Cron(config.ARCHIVE_SCHEDULE, { timezone: 'UTC' }),
@@ -239,7 +243,7 @@ export async function compose(
     eventsPerSecond: config.ARCHIVE_EVENTS_PER_SECOND,
     followers: followersOf(PROJECTIONS)
   }
-  const archive = createArchiveService({ db, buckets, policy: archivePolicy })
+  const archive = createArchiveService({ db: everyone, buckets, policy: archivePolicy })
   const audit = createAuditService({ db })
   const app = await buildApp({
     services: {
@@ -280,7 +284,7 @@ export async function compose(
 
   const holder = randomUUID()
   const background = createBackground({
-    db,
+    db: everyone,
     metrics,
     buckets,
     holder,
@@ -294,7 +298,7 @@ export async function compose(
   })
 
   const projecting = createProjecting({
-    db,
+    db: everyone,
     metrics,
     buckets,
     holder,
@@ -305,7 +309,7 @@ export async function compose(
   })
 
   const delivery = createDelivery({
-    db,
+    db: everyone,
     metrics,
     eventTypes,
     buckets,
@@ -337,6 +341,21 @@ export async function compose(
       await access.close()
       await db.close()
     }
+  }
+}
+
+/** The pool of the service, and row-level security binds it if the setting says so. Throws StartError when that cannot be. */
+async function openSecured(config: Config, databaseUrl: string): Promise<Db> {
+  const { DATABASE_POOL_MAX: poolMax, DATABASE_PREPARE: prepare, ROW_LEVEL_SECURITY: on } = config
+  let db: Db | undefined
+  try {
+    const security = await settleRowSecurity(databaseUrl, on)
+    db = openDb(databaseUrl, { poolMax, prepare, ...security })
+    if (on) await assertRowSecurity(db, security.role)
+    return db
+  } catch (err) {
+    await db?.close()
+    throw err instanceof RowSecurityRefused ? new StartError(err.message) : err
   }
 }
 

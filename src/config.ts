@@ -201,6 +201,11 @@ export const settings = Type.Object({
     default: true,
     description: 'prepared statements; false behind pgbouncer before 1.21'
   }),
+  ROW_LEVEL_SECURITY: Type.Boolean({
+    default: true,
+    description:
+      'whether PostgreSQL keeps tenants apart as well; false where the login bypasses that and may not make the role that does not'
+  }),
   STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),
   STREAMS_PER_CLIENT_MAX: integer(
     1,

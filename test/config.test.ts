@@ -47,6 +47,7 @@ t.test('an empty environment gives the defaults', async (t) => {
     METRICS_TOP_TENANTS: 100,
     DATABASE_POOL_MAX: 10,
     DATABASE_PREPARE: true,
+    ROW_LEVEL_SECURITY: true,
     STREAMS_MAX: 1000,
     STREAMS_PER_CLIENT_MAX: 100,
     REQUEST_TIMEOUT_MS: 10_000,

@@ -21,7 +21,8 @@ export async function withDatabaseOf<T>(
     poolMax: 2,
     statementTimeoutMs: STATEMENT_MS,
     prepare: DATABASE_PREPARE,
-    applicationName: 'user-events'
+    applicationName: 'user-events',
+    rows: 'all'
   })
   try {
     if (await isEmpty(db)) await migrate(url)

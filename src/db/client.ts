@@ -10,6 +10,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
 import postgres from 'postgres'
+import { ALL_TENANTS, asTenants, type Tenants } from './as-tenants.js'
 import { DbError, toDbError } from './pg-error.js'
 import { createSlots } from './slots.js'
 import { backoffSeconds, createSocketOpener, type SocketTarget } from './socket.js'
@@ -26,6 +27,13 @@ export type DbOptions = {
   /** server-side prepared statements; off for pgbouncer before 1.21 in transaction mode */
   prepare?: boolean
   applicationName?: string
+  /** role that every connection takes */
+  role?: string | undefined
+  /**
+   * what statements see that is behind row-level security: `acting`: rows of the tenants that they act for, and without `as` none;
+   * `all`: everything, whomever they act for. Absent: what the role may see, which is everything if it bypasses row-level security.
+   */
+  rows?: 'acting' | 'all' | undefined
 }
 
 export type Param = string | number | boolean | null
@@ -46,6 +54,8 @@ export type Db = {
   query<Row extends object>(text: string, params?: readonly Param[], options?: QueryOptions): Promise<Row[]>
   /** Drizzle over `query`: its errors hide the DbError in their causes. Refuses transactions. */
   orm: PgRemoteDatabase
+  /** The same, but statements act for `tenants` (those that begin with SELECT or WITH; others act for nobody). */
+  as(tenants: Tenants): Db
   /** Waits for running statements, at most `timeoutMs`, and closes the connections. */
   close(timeoutMs?: number): Promise<void>
 }
@@ -89,7 +99,8 @@ export function openDb(url: string, options: DbOptions = {}): Db {
       default_transaction_isolation: 'read committed',
       synchronous_commit: 'on',
       TimeZone: 'UTC',
-      jit: 'off'
+      jit: 'off',
+      ...(options.role === undefined ? {} : { role: options.role })
     }
   } as postgres.Options<Record<string, postgres.PostgresType>>)
 
@@ -135,19 +146,29 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     }
   }
 
-  return {
-    query: <Row extends object>(text: string, params: readonly Param[] = [], options: QueryOptions = {}) =>
-      run(text, params, options) as Promise<Row[]>,
-    orm: drizzle(async (text, params, method) => ({
-      rows: await run(text, params, { rowsAsArrays: method === 'all', repeatable: text.startsWith('select') })
-    })),
-    async close(timeoutMs = 5000) {
-      // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).
-      await slots.drain(timeoutMs)
-      await sql.end({ timeout: 0 })
-      for (const socket of sockets) socket.destroy()
-    }
+  async function close(timeoutMs = 5000): Promise<void> {
+    // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).
+    await slots.drain(timeoutMs)
+    await sql.end({ timeout: 0 })
+    for (const socket of sockets) socket.destroy()
   }
+
+  function actingFor(tenants: Tenants | null): Db {
+    const runActing = (text: string, params: readonly Param[], given: RunOptions) =>
+      tenants === null ? run(text, params, given) : run(...asTenants(text, params, tenants), given)
+    const db: Db = {
+      query: <Row extends object>(text: string, params: readonly Param[] = [], given: QueryOptions = {}) =>
+        runActing(text, params, given) as Promise<Row[]>,
+      orm: drizzle(async (text, params, method) => ({
+        rows: await runActing(text, params, { rowsAsArrays: method === 'all', repeatable: text.startsWith('select') })
+      })),
+      as: (others) => (options.rows === 'acting' ? actingFor(others) : db),
+      close
+    }
+    return db
+  }
+
+  return actingFor(options.rows === 'all' ? ALL_TENANTS : null)
 }
 
 /** Closing a connection takes the driver one more turn of the event loop after its queries failed. */

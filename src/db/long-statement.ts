@@ -13,7 +13,7 @@ export async function withLongDb<T>(
   work: (db: Db) => Promise<T>,
   signal?: AbortSignal
 ): Promise<T> {
-  const own = openDb(databaseUrl, { poolMax: 1, statementTimeoutMs: LONG_MS })
+  const own = openDb(databaseUrl, { poolMax: 1, statementTimeoutMs: LONG_MS, rows: 'all' })
   const abort = () => void own.close(0)
   signal?.addEventListener('abort', abort, { once: true })
   try {

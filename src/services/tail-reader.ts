@@ -64,8 +64,8 @@ export function createTailReader({ db, buckets }: { db: Db; buckets: number }) {
      * Events of a user with a version above `after`, in order, at most TAIL_EVENTS of them; includes everything that was
      * committed before the call. Throws OVERLOADED when too many wait.
      */
-    async after({ userId }: StreamKey, after: number): Promise<Tail> {
-      const name = `${userId}:${after}`
+    async after(key: StreamKey, after: number): Promise<Tail> {
+      const name = `${key.tenantId}:${key.userId}:${after}`
       const same = waiting.get(name)
       if (same) return await same.tail
       if (waiting.size >= WAITING_MAX)
@@ -75,7 +75,7 @@ export function createTailReader({ db, buckets }: { db: Db; buckets: number }) {
         resolve = onDone
         reject = onFailed
       })
-      waiting.set(name, { bucket: bucketOf(userId, buckets), userId, after, tail, resolve, reject })
+      waiting.set(name, { bucket: bucketOf(key.userId, buckets), key, after, tail, resolve, reject })
       schedule()
       return await tail
     }

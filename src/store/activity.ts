@@ -9,7 +9,7 @@ export async function selectActivity(
   tenantId: string,
   { from, to, interval }: ActivitySpan
 ): Promise<Reflected & ActivityCounts> {
-  const [row] = await db.query<{ position: string | null; events: string; users: string }>(
+  const [row] = await db.as(tenantId).query<{ position: string | null; events: string; users: string }>(
     `SELECT ${REFLECTED} AS position,
        (SELECT coalesce(json_agg(counted), '[]') FROM (
           SELECT date_trunc($4, day::timestamp)::date AS start, "eventType", sum(events) AS events FROM user_activity_events

@@ -32,11 +32,13 @@ export async function selectKeysInForce(db: Db): Promise<{ keys: StoredKey[]; an
 
 /** The newest keys of a tenant, at most `limit`, also those that are not in force any more. */
 export async function selectKeys(db: Db, tenantId: string, limit: number): Promise<StoredKey[]> {
-  const rows = await db.query<Row>(
-    `SELECT ${COLUMNS} FROM api_keys WHERE "tenantId" = $1::uuid ORDER BY "createdAt" DESC, id LIMIT $2::integer`,
-    [tenantId, limit],
-    { repeatable: true }
-  )
+  const rows = await db
+    .as(tenantId)
+    .query<Row>(
+      `SELECT ${COLUMNS} FROM api_keys_of_tenants() WHERE "tenantId" = $1::uuid ORDER BY "createdAt" DESC, id LIMIT $2::integer`,
+      [tenantId, limit],
+      { repeatable: true }
+    )
   return rows.map(keyOf)
 }
 

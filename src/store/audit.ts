@@ -39,8 +39,8 @@ export async function selectAudit(
     const [createdAt, id] = [values.push(after.createdAt), values.push(after.id)]
     conditions.push(`("createdAt", id) < ($${createdAt}::timestamptz, $${id}::uuid)`)
   }
-  const rows = await db.query<AuditEntry>(
-    `SELECT id, "tenantId", principal, action, path, address, "requestId", status, "createdAt" FROM admin_audit
+  const rows = await db.as(tenantId).query<AuditEntry>(
+    `SELECT id, "tenantId", principal, action, path, address, "requestId", status, "createdAt" FROM audit_of_tenants()
      WHERE ${conditions.join(' AND ')} ORDER BY "createdAt" DESC, id DESC LIMIT $${values.push(limit)}::integer`,
     values,
     { repeatable: true }

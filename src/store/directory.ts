@@ -62,10 +62,10 @@ export async function selectUsers(
     const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
     conditions.push(`(${KEYS[sort]}, "userId") ${descending ? '<' : '>'} ${place}`)
   }
-  const [row] = await db.query<Page>(
+  const [row] = await db.as(filter.tenantId).query<Page>(
     `SELECT ${REFLECTED} AS position, (
        SELECT coalesce(json_agg(found), '[]') FROM (
-         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM user_read_model
+         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM users_of_tenants()
          WHERE ${conditions.join(' AND ')}
          ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer) found)::text AS users`,
     bind.values,
@@ -84,10 +84,10 @@ export async function selectUser(
   bucket: number,
   { tenantId, userId }: { tenantId: string; userId: string }
 ): Promise<Reflected & { user: DirectoryUser | null }> {
-  const [row] = await db.query<{ position: string | null; user: string | null }>(
+  const [row] = await db.as(tenantId).query<{ position: string | null; user: string | null }>(
     `SELECT ${reflectedIn('$1')} AS position, (
        SELECT row_to_json(found) FROM (
-         SELECT ${COLUMNS} FROM user_read_model
+         SELECT ${COLUMNS} FROM users_of_tenants()
          WHERE bucket = $1::smallint AND "userId" = $2::uuid AND "tenantId" = $3::uuid) found)::text AS user`,
     [bucket, userId, tenantId],
     { repeatable: true }
@@ -103,9 +103,9 @@ export async function countUsers(
 ): Promise<Reflected & { count: number }> {
   const bind = binder()
   const conditions = conditionsOf(filter, trigrams, bind)
-  const [row] = await db.query<{ position: string | null; count: string }>(
+  const [row] = await db.as(filter.tenantId).query<{ position: string | null; count: string }>(
     `SELECT ${REFLECTED} AS position, (
-       SELECT count(*) FROM (SELECT FROM user_read_model WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
+       SELECT count(*) FROM (SELECT FROM users_of_tenants() WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
     bind.values,
     ONCE
   )
@@ -119,7 +119,8 @@ export async function sumUsers(
   statuses: readonly string[]
 ): Promise<Reflected & { count: number }> {
   const sum = STATUSES.filter((status) => statuses.includes(status)).map((status) => `sum(${status})`)
-  const [row] = await db.query<{ position: string | null; count: string | null }>(
+  const acting = db.as(tenantId)
+  const [row] = await acting.query<{ position: string | null; count: string | null }>(
     `SELECT ${REFLECTED} AS position, (SELECT ${sum.join(' + ') || '0'} FROM user_activity_days WHERE "tenantId" = $1::uuid) AS count`,
     [tenantId],
     { repeatable: true }

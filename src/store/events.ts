@@ -27,7 +27,8 @@ export type EventPage = {
 
 /** Version of the user's newest event; 0 if the tenant has no such user. */
 export async function selectHeadVersion(db: Db, bucket: number, key: StreamKey): Promise<number> {
-  const [head] = await db.orm
+  const { orm } = db.as(key.tenantId)
+  const [head] = await orm
     .select({ version: userEvents.version })
     .from(userEvents)
     .where(ofUser(userEvents, bucket, key))
@@ -61,12 +62,13 @@ export async function selectEvents(
       after === undefined ? undefined : forward ? gt(event.version, after) : lt(event.version, after)
     ]
   }
-  const kept = await selectKept(db, query)
+  const acting = db.as(key.tenantId)
+  const kept = await selectKept(acting, query)
   const lowest = Math.max((forward && after !== undefined ? after : 0) + 1, filter.fromVersion ?? 1)
   if (forward ? kept[0]?.version === lowest : kept.length === limit) return kept
-  const first = await selectFirstKept(db, bucket, key.userId)
+  const first = await selectFirstKept(acting, bucket, key.userId)
   if (first === null || first <= lowest) return kept
-  return await withArchived(db, query, kept)
+  return await withArchived(acting, query, kept)
 }
 
 /** The event at one version of a user, or undefined. Throws ARCHIVE_OFFLINE. */
@@ -84,10 +86,11 @@ export async function selectEvent(
     includeSource,
     where: (event) => [ofUser(event, bucket, key), gte(event.version, version)]
   }
-  const [kept] = await selectKept(db, query)
+  const acting = db.as(key.tenantId)
+  const [kept] = await selectKept(acting, query)
   if (!kept || kept.version === version) return kept
   const where = (event: EventColumns) => [ofUser(event, bucket, key), eq(event.version, version)]
-  return (await withArchived(db, { ...query, where }, []))[0]
+  return (await withArchived(acting, { ...query, where }, []))[0]
 }
 
 const ofUser = (event: EventColumns, bucket: number, { tenantId, userId }: StreamKey): SQL | undefined =>

@@ -1,6 +1,7 @@
 /** Reads of the log by position, for those who follow it (DESIGN D7). */
 import { and, asc, eq, gt, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import { ALL_TENANTS } from '../db/as-tenants.js'
 import type { Db } from '../db/client.js'
 import { userEvents } from '../db/tables.js'
 import type { StoredEvent } from '../domain/event.js'
@@ -31,8 +32,8 @@ export type LogSpan = {
 
 /** Last position of every bucket, by number of the bucket; 0 where nothing is stored. */
 export async function selectHeads(db: Db, buckets: number): Promise<number[]> {
-  const rows = await db.query<{ position: string | null }>(
-    `SELECT (SELECT e.position FROM user_events e WHERE e.bucket = b.bucket::smallint ORDER BY e.position DESC LIMIT 1) AS position
+  const rows = await db.as(ALL_TENANTS).query<{ position: string | null }>(
+    `SELECT (SELECT e.position FROM user_events e WHERE e.bucket = b.bucket ORDER BY e.position DESC LIMIT 1) AS position
      FROM generate_series(0, $1::integer - 1) AS b(bucket) ORDER BY b.bucket`,
     [buckets],
     { repeatable: true }
@@ -64,12 +65,13 @@ export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): P
     limit,
     includeSource: filter.includeSource
   }
-  const kept = await selectKept(db, query)
+  const acting = db.as(filter.tenantId ?? ALL_TENANTS)
+  const kept = await selectKept(acting, query)
   if (isWhole(span, kept)) return kept
   // What lies beyond the last event of a full page is of no use.
   const last = kept.length === limit ? kept.at(-1)!.position : null
   const wanted = last === null ? span : { ...span, ...(direction === 'forward' ? { upTo: last } : { after: last }) }
-  const months = await selectArchivedMonths(db, wanted, filter.userId)
+  const months = await selectArchivedMonths(acting, wanted, filter.userId)
   if (!months) return kept
   // Of the partitions only those of these months are looked at.
   const inMonths = (event: EventColumns) => [
@@ -77,7 +79,7 @@ export async function selectLogSpan(db: Db, span: LogSpan, filter: LogFilter): P
     gte(event.createdAt, months.from),
     lt(event.createdAt, months.to)
   ]
-  return await withArchived(db, { ...query, where: inMonths }, kept)
+  return await withArchived(acting, { ...query, where: inMonths }, kept)
 }
 
 /** Whether these are all events of a span, or a full page of its first without a gap: then no archived one is among them. */
@@ -110,17 +112,26 @@ function ofUser(event: EventColumns, { bucket, after, upTo }: LogSpan, userId: s
   return [eq(event.aggregateId, userId), gt(event.version, versionAt(after)), lte(event.version, versionAt(upTo))]
 }
 
+/**
+ * Positions, the first of bucket 0, as `b(position, bucket)`: what stands before their array, and behind it. OFFSET has the bucket
+ * computed before it is compared: under row-level security no index serves a condition that computes something of another table.
+ */
+const BUCKETS = [
+  '(SELECT p.position, (p.number - 1)::smallint AS bucket FROM unnest(',
+  '::text::bigint[]) WITH ORDINALITY AS p(position, number) OFFSET 0) AS b'
+]
+
 /** What stands in one bucket at a position that is asked for, and at its end; null where nothing does. */
 export type LogPlace = { head: number; headId: string | null; idAt: string | null }
 
 /** For every bucket, by number, its newest event and the one at the position that `positions` has for it. */
 export async function selectPlaces(db: Db, positions: readonly number[]): Promise<LogPlace[]> {
-  const rows = await db.query<{ head: string | null; headId: string | null; idAt: string | null }>(
-    `SELECT head.position AS head, head.id AS "headId", id_at((b.number - 1)::smallint, b.position) AS "idAt"
-     FROM unnest($1::text::bigint[]) WITH ORDINALITY AS b(position, number)
-     LEFT JOIN LATERAL (SELECT e.position, e.id FROM user_events e WHERE e.bucket = (b.number - 1)::smallint
+  const rows = await db.as(ALL_TENANTS).query<{ head: string | null; headId: string | null; idAt: string | null }>(
+    `SELECT head.position AS head, head.id AS "headId", id_at(b.bucket, b.position) AS "idAt"
+     FROM ${BUCKETS.join('$1')}
+     LEFT JOIN LATERAL (SELECT e.position, e.id FROM user_events e WHERE e.bucket = b.bucket
                         ORDER BY e.position DESC LIMIT 1) AS head ON true
-     ORDER BY b.number`,
+     ORDER BY b.bucket`,
     [`{${positions}}`],
     { repeatable: true }
   )
@@ -135,23 +146,22 @@ export type TailRow = { bucket: number; idAt: string | null; event: StoredEvent 
  * it, in order. One statement however many buckets there are.
  */
 export async function selectLogTail(db: Db, positions: readonly number[], limit: number): Promise<TailRow[]> {
-  const number = sql`(b.number - 1)::smallint`
   const at = alias(userEvents, 'at')
   const tail = db.orm
     .select(shownColumns(userEvents))
     .from(userEvents)
-    .where(and(sql`${userEvents.bucket} = ${number}`, sql`${userEvents.position} > b.position`))
+    .where(and(sql`${userEvents.bucket} = b.bucket`, sql`${userEvents.position} > b.position`))
     .orderBy(asc(userEvents.position))
     .limit(limit)
     .as('tail')
   return await db.orm
     .select({
-      bucket: sql<number>`${number}`.mapWith(Number),
+      bucket: sql<number>`b.bucket`.mapWith(Number),
       idAt: at.id,
       event: shownColumns(tail)
     })
-    .from(sql`unnest(${`{${positions}}`}::text::bigint[]) WITH ORDINALITY AS b(position, number)`)
-    .leftJoin(at, sql`${at.bucket} = ${number} AND ${at.position} = b.position`)
+    .from(sql.join(BUCKETS.map(sql.raw), sql`${`{${positions}}`}`))
+    .leftJoin(at, sql`${at.bucket} = b.bucket AND ${at.position} = b.position`)
     .leftJoinLateral(tail, sql`true`)
-    .orderBy(sql`b.number`, asc(tail.position))
+    .orderBy(sql`b.bucket`, asc(tail.position))
 }

@@ -72,10 +72,7 @@ export async function selectParkedFor(
 /** Has the parked users of the tables that serve tried at the next look, one of them or all; tells how many there are. */
 export async function updateTriedAt(db: Db, name: string, user: string | null): Promise<number> {
   const [row] = await db.query<{ users: string }>(
-    `WITH due AS (
-       UPDATE projection_parked SET "triedAt" = '-infinity'
-       WHERE worker = $1 AND ($2::uuid IS NULL OR "aggregateId" = $2::uuid) RETURNING bucket)
-     SELECT count(*) AS users FROM due`,
+    'SELECT retry_parked($1, $2::uuid) AS users',
     [projectionWorker(name, false), user],
     { repeatable: true }
   )
@@ -152,7 +149,7 @@ export async function selectProjection(db: Db, name: string, buckets: number): P
        (SELECT count(*) FROM projection_parked k WHERE k.worker = $2) AS parked,
        (SELECT count(*) FROM projection_parked k WHERE k.worker = $3) AS "rebuildParked",
        (SELECT json_agg(json_build_object(
-          'head', coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket::smallint ORDER BY e.position DESC LIMIT 1), 0),
+          'head', coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket ORDER BY e.position DESC LIMIT 1), 0),
           'position', coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $2), 0),
           'rebuilt', coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $3), 0)) ORDER BY b.bucket)
         FROM generate_series(0, $4::integer - 1) AS b(bucket))::text AS places
@@ -206,7 +203,7 @@ export type ProjectionPlace = { head: number; position: number }
 /** Where a projection stands in every bucket, by number of the bucket. */
 export async function selectProjectionPlaces(db: Db, name: string, buckets: number): Promise<ProjectionPlace[]> {
   const rows = await db.query<{ head: string; position: string }>(
-    `SELECT coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket::smallint ORDER BY e.position DESC LIMIT 1), 0) AS head,
+    `SELECT coalesce((SELECT e.position FROM user_events e WHERE e.bucket = b.bucket ORDER BY e.position DESC LIMIT 1), 0) AS head,
        coalesce((SELECT w.position FROM workers w WHERE w.bucket = b.bucket::smallint AND w.name = $1), 0) AS position
      FROM generate_series(0, $2::integer - 1) AS b(bucket) ORDER BY b.bucket`,
     [projectionWorker(name, false), buckets],

@@ -101,7 +101,8 @@ type LoadRow = SliceRow & {
 
 /** Everything that starts a fold, in one round trip. */
 export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, target: FoldTarget): Promise<FoldStart> {
-  const [row] = await db.query<LoadRow>(
+  const acting = db.as(key.tenantId)
+  const [row] = await acting.query<LoadRow>(
     LOAD,
     [bucket, key.userId, key.tenantId, target.version ?? null, target.at ?? null, target.fingerprint, SLICE_EVENTS],
     { repeatable: true }
@@ -115,7 +116,7 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
     targetVersion: row.target,
     snapshot: state && { version: row.snapshotVersion!, state, asOf: instantOf(Number(row.snapshotAsOf)) },
     ignored: row.state !== null && state === null ? 'broken' : row.stale ? 'stale' : null,
-    events: await complete(db, bucket, key, { after: from, upTo: row.target }, parseSlice(key, row))
+    events: await complete(acting, bucket, key, { after: from, upTo: row.target }, parseSlice(key, row))
   }
 }
 
@@ -124,13 +125,9 @@ export type VersionSpan = { after: number; upTo: number }
 
 /** The first events of a span, in order, at most SLICE_EVENTS of them. Throws ARCHIVE_OFFLINE. */
 export async function selectSlice(db: Db, bucket: number, key: StreamKey, span: VersionSpan): Promise<FoldEvent[]> {
-  return await complete(
-    db,
-    bucket,
-    key,
-    span,
-    parseSlice(key, await selectSliceRow(db, 'user_events', bucket, key, span))
-  )
+  const acting = db.as(key.tenantId)
+  const row = await selectSliceRow(acting, 'user_events', bucket, key, span)
+  return await complete(acting, bucket, key, span, parseSlice(key, row))
 }
 
 /**
@@ -197,7 +194,7 @@ function parseSlice({ userId }: StreamKey, row: SliceRow): FoldEvent[] {
 /** Events of one user in one batch of tails; a longer tail is read on by slices. */
 export const TAIL_EVENTS = 200
 
-export type TailRequest = { bucket: number; userId: string /** version that is known */; after: number }
+export type TailRequest = { bucket: number; key: StreamKey /** version that is known */; after: number }
 
 type TailRow = {
   n: string
@@ -220,11 +217,12 @@ const TAILS = `
 /** What came after the given version of each user, in the order of the requests; at most TAIL_EVENTS of each. One query. */
 export async function selectTails(db: Db, requests: readonly TailRequest[]): Promise<FoldEvent[][]> {
   const list = (values: (string | number)[]) => `{${values.join(',')}}`
-  const rows = await db.query<TailRow>(
+  const acting = db.as([...new Set(requests.map(({ key }) => key.tenantId))])
+  const rows = await acting.query<TailRow>(
     TAILS,
     [
       list(requests.map(({ bucket }) => bucket)),
-      list(requests.map(({ userId }) => userId)),
+      list(requests.map(({ key }) => key.userId)),
       list(requests.map(({ after }) => after))
     ],
     { repeatable: true }

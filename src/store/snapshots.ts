@@ -1,5 +1,6 @@
 /** Snapshots in the database. `fingerprint` always names the rules of the calling service: usable means made under it. */
-import { and, asc, desc, eq, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, lt } from 'drizzle-orm'
+import { ALL_TENANTS } from '../db/as-tenants.js'
 import type { Db } from '../db/client.js'
 import { userSnapshots } from '../db/tables.js'
 import type { StreamKey } from '../domain/event.js'
@@ -27,26 +28,19 @@ const ofUser = (bucket: number, key: StreamKey) =>
  * is replaced: rules and events being the same, that state cannot be right.
  */
 export async function insertSnapshot(db: Db, bucket: number, key: StreamKey, snapshot: NewSnapshot): Promise<boolean> {
-  const rows = await db.orm
-    .insert(userSnapshots)
-    .values({ ...snapshot, bucket, aggregateId: key.userId, tenantId: key.tenantId })
-    .onConflictDoUpdate({
-      target: [bucketColumn, aggregateId, version, fingerprintColumn],
-      set: {
-        id: sql`excluded.id`,
-        state: sql`excluded.state`,
-        metadata: sql`excluded.metadata`,
-        createdAt: sql`excluded."createdAt"`
-      },
-      setWhere: sql`${userSnapshots.state} <> excluded.state`
-    })
-    .returning({ id: userSnapshots.id })
-  return rows.length === 1
+  const { id, version: at, fingerprint, state, metadata } = snapshot
+  const acting = db.as(key.tenantId)
+  const [row] = await acting.query<{ stored: boolean }>(
+    `SELECT keep_snapshot($1::smallint, $2::uuid, $3::uuid, $4::uuid, $5::integer, $6, $7::text::jsonb, $8::text::jsonb) AS stored`,
+    [bucket, key.userId, key.tenantId, id, at, fingerprint, JSON.stringify(state), JSON.stringify(metadata)]
+  )
+  return row!.stored
 }
 
 /** Snapshots of a user without their states, newest first, at most 1,000. */
 export async function selectSnapshots(db: Db, bucket: number, key: StreamKey): Promise<SnapshotSummary[]> {
-  return await db.orm.select(summary).from(userSnapshots).where(ofUser(bucket, key)).orderBy(desc(version)).limit(1000)
+  const { orm } = db.as(key.tenantId)
+  return await orm.select(summary).from(userSnapshots).where(ofUser(bucket, key)).orderBy(desc(version)).limit(1000)
 }
 
 /** Newest snapshot of a user under `fingerprint`, below a version if one is given, or undefined. Its state is as it was found. */
@@ -57,7 +51,8 @@ export async function selectLatestSnapshot(
   fingerprint: string,
   below?: number
 ): Promise<Snapshot | undefined> {
-  const [snapshot] = await db.orm
+  const { orm } = db.as(key.tenantId)
+  const [snapshot] = await orm
     .select({ ...summary, state: userSnapshots.state })
     .from(userSnapshots)
     .where(
@@ -76,7 +71,8 @@ export async function selectSnapshotAt(
   at: number,
   fingerprint: string
 ): Promise<SnapshotSummary | undefined> {
-  const [snapshot] = await db.orm
+  const { orm } = db.as(key.tenantId)
+  const [snapshot] = await orm
     .select(summary)
     .from(userSnapshots)
     .where(and(ofUser(bucket, key), eq(version, at), eq(fingerprintColumn, fingerprint)))
@@ -91,7 +87,8 @@ export async function selectSnapshotStates(
   key: StreamKey,
   fingerprint: string
 ): Promise<Pick<Snapshot, 'version' | 'state'>[]> {
-  return await db.orm
+  const { orm } = db.as(key.tenantId)
+  return await orm
     .select({ version, state: userSnapshots.state })
     .from(userSnapshots)
     .where(and(ofUser(bucket, key), eq(fingerprintColumn, fingerprint)))
@@ -116,7 +113,7 @@ export async function selectSnapshotUsers(
   { general, byTenant }: Fingerprints
 ): Promise<(UserMark & { tenantId: string; usable: boolean })[]> {
   const { bucket, userId } = after ?? { bucket: -1, userId: '00000000-0000-0000-0000-000000000000' }
-  return await db.query(SNAPSHOT_USERS, [bucket, userId, limit, general, JSON.stringify(byTenant)], {
+  return await db.as(ALL_TENANTS).query(SNAPSHOT_USERS, [bucket, userId, limit, general, JSON.stringify(byTenant)], {
     repeatable: true
   })
 }
@@ -129,40 +126,16 @@ export async function deleteSnapshotsBeyond(
   retain: number,
   fingerprint: string
 ): Promise<number> {
-  const rows = await db.orm
-    .delete(userSnapshots)
-    .where(
-      and(
-        ofUser(bucket, key),
-        sql`${userSnapshots.id} IN (
-          SELECT s.id FROM user_snapshots s
-          WHERE s.bucket = ${bucket} AND s."aggregateId" = ${key.userId} AND s."tenantId" = ${key.tenantId}
-          ORDER BY s.fingerprint = ${fingerprint} DESC, s.version DESC OFFSET ${retain})`
-      )
-    )
-    .returning({ id: userSnapshots.id })
-  return rows.length
+  const acting = db.as(key.tenantId)
+  const [row] = await acting.query<{ deleted: number }>(
+    'SELECT drop_snapshots($1::smallint, $2::uuid, $3::uuid, $4::integer, $5) AS deleted',
+    [bucket, key.userId, key.tenantId, retain, fingerprint]
+  )
+  return row!.deleted
 }
 
 /** Where a walk over snapshots by age stands. */
 export type AgeMark = { createdAt: string; id: string }
-
-const EXPIRE = `
-  WITH batch AS (
-    SELECT s.bucket, s."aggregateId", s."tenantId", s.id, s.version, s.fingerprint, s."createdAt" FROM user_snapshots s
-    WHERE s."createdAt" < $1::text::timestamptz AND (s."createdAt", s.id) > ($2::text::timestamptz, $3::uuid)
-    ORDER BY s."createdAt", s.id LIMIT $4::integer
-  ), gone AS (
-    DELETE FROM user_snapshots s USING batch
-    WHERE s.bucket = batch.bucket AND s."aggregateId" = batch."aggregateId" AND s.id = batch.id
-      AND (batch.fingerprint <> coalesce($6::text::jsonb ->> batch."tenantId"::text, $5::text) OR EXISTS (
-        SELECT FROM user_snapshots newer
-        WHERE newer.bucket = batch.bucket AND newer."aggregateId" = batch."aggregateId"
-          AND newer.fingerprint = coalesce($6::text::jsonb ->> batch."tenantId"::text, $5::text) AND newer.version > batch.version))
-    RETURNING s.id
-  )
-  SELECT (SELECT count(*) FROM gone)::integer AS deleted, last."createdAt", last.id
-  FROM (SELECT b."createdAt", b.id FROM batch b ORDER BY b."createdAt" DESC, b.id DESC LIMIT 1) last`
 
 /**
  * Deletes expired snapshots (made before `before`) among the next `limit` after `after`, but never a user's newest usable one.
@@ -178,14 +151,11 @@ export async function deleteExpiredSnapshots(
   }: { before: string; after: AgeMark | null; limit: number; fingerprints: Fingerprints }
 ): Promise<{ deleted: number; next: AgeMark | null }> {
   const from = after ?? { createdAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' }
-  const [row] = await db.query<AgeMark & { deleted: number }>(EXPIRE, [
-    before,
-    from.createdAt,
-    from.id,
-    limit,
-    fingerprints.general,
-    JSON.stringify(fingerprints.byTenant)
-  ])
+  const [row] = await db.as(ALL_TENANTS).query<AgeMark & { deleted: number }>(
+    `SELECT deleted, "createdAt", id
+     FROM expire_snapshots($1::text::timestamptz, $2::text::timestamptz, $3::uuid, $4::integer, $5, $6::text::jsonb)`,
+    [before, from.createdAt, from.id, limit, fingerprints.general, JSON.stringify(fingerprints.byTenant)]
+  )
   return row ? { deleted: row.deleted, next: { createdAt: row.createdAt, id: row.id } } : { deleted: 0, next: null }
 }
 
@@ -240,7 +210,8 @@ export async function selectSnapshotCandidates(
     fingerprints
   }: { bucket: number; position: number; span: number; threshold: number; fingerprints: Fingerprints }
 ): Promise<{ upTo: number; candidates: SnapshotCandidate[] }> {
-  const rows = await db.query<CandidateRow>(
+  const acting = db.as(ALL_TENANTS)
+  const rows = await acting.query<CandidateRow>(
     CANDIDATES,
     [bucket, position, span, threshold, fingerprints.general, JSON.stringify(fingerprints.byTenant)],
     {

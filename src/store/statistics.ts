@@ -34,7 +34,7 @@ type TypeRow = {
 
 /** Exact numbers of one tenant's events at the moment of the call; storageBytes is of the whole store. */
 export async function selectEventStatistics(db: Db, tenantId: string, buckets: number): Promise<EventStatistics> {
-  const rows = await db.query<TypeRow>(
+  const rows = await db.as(tenantId).query<TypeRow>(
     `SELECT "eventType", sum(events) AS events, sum(users) AS users, min(oldest) AS oldest, max(newest) AS newest, 0 AS "storageBytes"
      FROM (${COUNTED_AND_TAIL}) counts GROUP BY "eventType"
      UNION ALL SELECT '', 0, 0, NULL, NULL, ${STORAGE_BYTES}`,
@@ -90,14 +90,15 @@ type SnapshotRow = { total: string; size: string | null; oldest: string | null; 
 
 /** Exact numbers of one tenant's snapshots; the `limit` users with the most, largest first. Sizes are bytes of state as JSON. */
 export async function selectSnapshotStatistics(db: Db, tenantId: string, limit: number): Promise<SnapshotStatistics> {
+  const acting = db.as(tenantId)
   const [rows, users] = await Promise.all([
-    db.query<SnapshotRow>(
+    acting.query<SnapshotRow>(
       `SELECT count(*) AS total, avg((metadata->>'snapshotSize')::numeric) AS size, min("createdAt") AS oldest, max("createdAt") AS newest
        FROM user_snapshots WHERE "tenantId" = $1::uuid`,
       [tenantId],
       { repeatable: true }
     ),
-    db.query<{ aggregateId: string; snapshots: number }>(
+    acting.query<{ aggregateId: string; snapshots: number }>(
       `SELECT "aggregateId", count(*)::integer AS snapshots FROM user_snapshots WHERE "tenantId" = $1::uuid
        GROUP BY "aggregateId" ORDER BY snapshots DESC, "aggregateId" LIMIT $2::integer`,
       [tenantId, limit],

@@ -1,5 +1,6 @@
 /** Subscriptions: what they are, how far they got, and what the functions of 0004_delivery.sql change about them. */
-import { and, asc, eq, isNull } from 'drizzle-orm'
+import { asc } from 'drizzle-orm'
+import { ALL_TENANTS } from '../db/as-tenants.js'
 import type { Db } from '../db/client.js'
 import { subscriptions } from '../db/delivery-tables.js'
 import type { SubscriptionDefinition, SubscriptionState } from '../domain/subscription.js'
@@ -54,13 +55,17 @@ export async function selectSubscription(
   tenantId: string | null,
   name: string
 ): Promise<Subscription | undefined> {
-  const scope = tenantId === null ? isNull(subscriptions.tenantId) : eq(subscriptions.tenantId, tenantId)
-  const [row] = await db.orm
-    .select()
-    .from(subscriptions)
-    .where(and(eq(subscriptions.name, name), scope))
-    .limit(1)
-  return row as Subscription | undefined
+  const acting = db.as(tenantId ?? ALL_TENANTS)
+  const [row] = await acting.query<Subscription & { definition: string }>(
+    `SELECT id, "tenantId", name, definition, state, "lastError", "stateSince", "createdAt" FROM subscriptions_of_tenants()
+     WHERE "tenantId" IS NOT DISTINCT FROM $1::uuid AND name = $2 LIMIT 1`,
+    [tenantId, name],
+    { repeatable: true }
+  )
+  if (!row) return undefined
+  const instant = (text: string) => new Date(text).toISOString()
+  const definition = JSON.parse(row.definition) as SubscriptionDefinition
+  return { ...row, definition, stateSince: instant(row.stateSince), createdAt: instant(row.createdAt) }
 }
 
 export type CreateOutcome = 'created' | 'same' | 'exists' | 'full'

@@ -38,6 +38,7 @@ const putUnknown = ({ database }: TestService, userId: string, eventType: string
 /** From now on the table `written` names every table, but those of projections and of leases, that a statement writes to. */
 const NOTE_WRITES = `
   CREATE TABLE written (name text);
+  GRANT INSERT ON written TO PUBLIC;
   CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN INSERT INTO written VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
   DO $$

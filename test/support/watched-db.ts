@@ -27,6 +27,9 @@ export function watchDb(db: Db): WatchedDb {
     },
     db: {
       ...db,
+      as() {
+        return this
+      },
       orm: new Proxy(db.orm, {
         get(orm, name) {
           const found = Reflect.get(orm, name)
