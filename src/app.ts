@@ -44,7 +44,7 @@ import { subscriptionRoutes } from './http/routes/subscriptions.js'
 import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
-import { createStreamSlots } from './http/stream-slots.js'
+import { createStreamSlots, type StreamBounds } from './http/stream-slots.js'
 import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
 import type { AuditService } from './services/audit.js'
@@ -95,7 +95,9 @@ export type AppParts = {
   /** addresses and networks whose word on who asks is taken (X-Forwarded-For); none when absent */
   trustedProxies?: string[] | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
-  streams: { max: number; perClientMax: number }
+  streams: StreamBounds
+  /** the same of exports */
+  exports: StreamBounds
   /** whether the reference page and the documents of the contract are served */
   docs: boolean
   /** whether /metrics is served here; else metrics-app.ts does */
@@ -156,6 +158,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(transferRoutes, {
     exports: services.exports,
     imports: services.imports,
+    slots: createStreamSlots(parts.exports, { streams: 'exports', setting: 'EXPORTS' }),
     silenceMs: parts.silenceMs
   })
   await app.register(userRoutes, { directory: services.directory, cursors })

@@ -272,6 +272,7 @@ export async function compose(
     corsOrigins: config.CORS_ORIGINS?.split(','),
     trustedProxies: config.TRUST_PROXY?.split(','),
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+    exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
     docs: config.DOCS,
     metrics: config.METRICS_PORT === undefined,
     silenceMs,

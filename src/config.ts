@@ -213,6 +213,8 @@ export const settings = Type.Object({
     100,
     'those of one address; all clients behind a proxy that TRUST_PROXY does not name count as one'
   ),
+  EXPORTS_MAX: integer(1, 10_000, 16, 'exports of the log at once'),
+  EXPORTS_PER_CLIENT_MAX: integer(1, 10_000, 4, 'those of one address, which is counted as that of a stream'),
   REQUEST_TIMEOUT_MS: integer(1000, 600_000, 10_000, 'longest time for a request to arrive and be answered'),
   SHUTDOWN_TIMEOUT_MS: integer(1000, 600_000, 20_000, 'longest time for a shutdown; then the process ends all the same')
 })

@@ -50,6 +50,8 @@ t.test('an empty environment gives the defaults', async (t) => {
     ROW_LEVEL_SECURITY: true,
     STREAMS_MAX: 1000,
     STREAMS_PER_CLIENT_MAX: 100,
+    EXPORTS_MAX: 16,
+    EXPORTS_PER_CLIENT_MAX: 4,
     REQUEST_TIMEOUT_MS: 10_000,
     SHUTDOWN_TIMEOUT_MS: 20_000
   })

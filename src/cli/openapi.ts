@@ -22,6 +22,7 @@ async function generate(): Promise<string[]> {
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     streams: { max: 1, perClientMax: 1 },
+    exports: { max: 1, perClientMax: 1 },
     docs: true,
     metrics: false,
     logger: false

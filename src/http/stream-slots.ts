@@ -9,14 +9,20 @@ export type StreamSlots = {
   take(client: string): () => void
 }
 
-export function createStreamSlots({ max, perClientMax }: { max: number; perClientMax: number }): StreamSlots {
+export type StreamBounds = { max: number; perClientMax: number }
+
+/** `streams` is what they are called, `setting` what the names of both bounds begin with; those of the feed when absent. */
+export function createStreamSlots(
+  { max, perClientMax }: StreamBounds,
+  { streams, setting } = { streams: 'streams and waiting reads', setting: 'STREAMS' }
+): StreamSlots {
   const byClient = new Map<string, number>()
   let open = 0
   return {
     take(client) {
       const own = byClient.get(client) ?? 0
-      if (own >= perClientMax) throw tooMany(perClientMax)
-      if (open >= max) throw full(max)
+      if (own >= perClientMax) throw tooMany(perClientMax, streams, setting)
+      if (open >= max) throw full(max, streams, setting)
       open++
       byClient.set(client, own + 1)
       return () => {
@@ -29,14 +35,14 @@ export function createStreamSlots({ max, perClientMax }: { max: number; perClien
   }
 }
 
-const tooMany = (max: number): DomainError =>
+const tooMany = (max: number, streams: string, setting: string): DomainError =>
   new DomainError(
     'TOO_MANY_STREAMS',
-    `This address has ${max} streams and waiting reads open, and may have no more (STREAMS_PER_CLIENT_MAX). Close one first, or share one among those who follow.`
+    `This address has ${max} ${streams} open, and may have no more (${setting}_PER_CLIENT_MAX). Close one first, or share one among those who read it.`
   )
 
-const full = (max: number): DomainError =>
+const full = (max: number, streams: string, setting: string): DomainError =>
   new DomainError(
     'OVERLOADED',
-    `${max} streams and waiting reads are open, and there may be no more (STREAMS_MAX). Send the request again later, or to another instance.`
+    `${max} ${streams} are open, and there may be no more (${setting}_MAX). Send the request again later, or to another instance.`
   )

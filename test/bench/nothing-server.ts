@@ -58,6 +58,7 @@ const app = await buildApp({
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
   streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
+  exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
   docs: true,
   metrics: true,
   logger

@@ -8,6 +8,7 @@ import { assertPlainUtf8 } from '../json-body.js'
 import { bytesOf, SILENCE_MS } from '../long-bodies.js'
 import { sendNdjson } from '../ndjson.js'
 import { eventTypeFilter, instant, momentOf, noQuery, problems, shownAs, tenantHeaders, uuid } from '../schemas.js'
+import type { StreamSlots } from '../stream-slots.js'
 
 const ExportQuery = Type.Object(
   {
@@ -34,8 +35,9 @@ const Imported = Type.Object({
 export const transferRoutes: FastifyPluginAsyncTypebox<{
   exports: ExportService
   imports: ImportService
+  slots: StreamSlots
   silenceMs?: number | undefined
-}> = async (app, { exports, imports, silenceMs = SILENCE_MS }) => {
+}> = async (app, { exports, imports, slots, silenceMs = SILENCE_MS }) => {
   // Here a body is lines and nothing else; the parser for JSON holds for all other routes.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/x-ndjson', (request, body, done) => {
@@ -64,7 +66,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
             description: 'The events',
             content: { 'application/x-ndjson': { schema: Type.String({ description: 'one Event per line' }) } }
           },
-          ...problems(['ARCHIVE_OFFLINE', 'MOMENT_INVALID'])
+          ...problems(['ARCHIVE_OFFLINE', 'MOMENT_INVALID', 'TOO_MANY_STREAMS'])
         }
       }
     },
@@ -78,6 +80,7 @@ export const transferRoutes: FastifyPluginAsyncTypebox<{
         upcast,
         includeSource
       }
+      reply.raw.once('close', slots.take(request.ip))
       const pages = exports.exportEvents(request.tenantId, selection)
       return (await sendNdjson(request, reply, pages, { stalledMs: silenceMs })) as never
     }
