@@ -1,6 +1,6 @@
 /**
- * The shared cache of states in Redis. It may be slow, silent, down, flushed or full of garbage: every call ends soon, a
- * value that cannot be trusted is dropped and counted, and after some failures in a row Redis is left alone for a while.
+ * The shared cache of states in Redis. It may be slow, silent, down (see redis-client.ts), flushed or full of garbage: a
+ * value that cannot be trusted is dropped and counted.
  *
  * A value is `version\ndigest\nasOf\nstate as JSON`, and the digest is over its key and all the rest. So what was cut off,
  * altered by accident, or written under another key is found here. Whether the log has that version with that time is for
@@ -8,17 +8,11 @@
  * must be trusted as much as whoever may write to the database.
  */
 import { createHash } from 'node:crypto'
-import { createClient } from 'redis'
 import type { KnownState, StateKey } from '../domain/replay.js'
 import { isStateOf } from '../domain/user.js'
+import { openRedis, type RedisOptions } from './redis-client.js'
 
-export type RedisCacheOptions = {
-  /** redis:// or rediss://; throws a TypeError or URIError when it is not one */
-  url: string
-  /** longest wait for a command, ms */
-  timeoutMs?: number
-  /** how long Redis is left alone after some failures in a row, ms; then a single command tries */
-  aloneMs?: number
+export type RedisCacheOptions = RedisOptions & {
   /** told about values that were dropped, and commands that failed, were late or found no connection */
   onTrouble: (kind: 'poisoned' | 'failed') => void
 }
@@ -37,12 +31,6 @@ export type RedisCache = {
 const EXPIRE_S = 86_400
 /** Longest value that is written or read: a state is about 1 KiB, and garbage may be anything. */
 export const VALUE_BYTES_MAX = 256 * 1024
-/** Commands without a reply, at most: bounds what a silent Redis can make us hold. */
-const COMMANDS_MAX = 1000
-/** Failures in a row after which Redis is left alone. */
-const FAILURES_MAX = 3
-/** Tries in a row that failed until the connection is given up: a peer that went without a word is never heard of again. */
-const TRIES_MAX = 10
 
 /**
  * Stores unless a version as high is there; whoever comes late changes nothing. Of a value of another type or form
@@ -57,65 +45,8 @@ const PUT_IF_NEWER = `
 
 /** Connects in the background, and again after every loss. */
 export function openRedisCache(options: RedisCacheOptions): RedisCache {
-  const { url, timeoutMs = 50, aloneMs = 1000, onTrouble } = options
-  let closed = false
-  let failures = 0
-  let tries = 0
-  let aloneUntil = 0
-  let client = connect()
-
-  function connect() {
-    const next = createClient({
-      url,
-      disableOfflineQueue: true,
-      commandsQueueMaxLength: COMMANDS_MAX,
-      // Its own deadline would cost a timer more per command and ends only those that were not sent yet.
-      commandOptions: { timeout: 0 },
-      socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(1000, 50 * 2 ** retries) }
-    })
-    next.on('error', () => {}) // A lost connection shows in the commands that fail.
-    // A client that is destroyed while it connects goes on until it has (redis 6.3).
-    next.on('connect', () => isUsed(next) || next.destroy())
-    next.on('ready', () => isUsed(next) && recover())
-    next.connect().catch(() => {})
-    return next
-  }
-
-  const isUsed = (one: object): boolean => !closed && one === client
-
-  function recover(): void {
-    failures = 0
-    tries = 0
-    aloneUntil = 0
-  }
-
-  function fail(): void {
-    onTrouble('failed')
-    if (++failures >= FAILURES_MAX) aloneUntil = performance.now() + aloneMs
-  }
-
-  /** Runs a command unless Redis is being left alone; null when it failed, was late or was not run. */
-  async function attempt<T>(command: (on: typeof client) => Promise<T>): Promise<T | null> {
-    const now = performance.now()
-    if (closed || now < aloneUntil) return null
-    if (failures >= FAILURES_MAX) {
-      aloneUntil = now + aloneMs // This one tries; others do not wait for what comes of it.
-      if (++tries > TRIES_MAX) {
-        tries = 0
-        client.destroy()
-        client = connect()
-      }
-    }
-    const on = client
-    try {
-      const result = await withinMs(command(on), timeoutMs)
-      recover()
-      return result
-    } catch {
-      if (isUsed(on)) fail()
-      return null
-    }
-  }
+  const { onTrouble } = options
+  const { attempt, close } = openRedis({ ...options, onFailed: () => onTrouble('failed') })
 
   const nameOf = ({ tenantId, userId, fingerprint }: StateKey): string =>
     `user-state:${tenantId}:${userId}:${fingerprint}`
@@ -142,10 +73,7 @@ export function openRedisCache(options: RedisCacheOptions): RedisCache {
       void attempt((on) => on.eval(PUT_IF_NEWER, options))
     },
     drop,
-    close() {
-      closed = true
-      client.destroy()
-    }
+    close
   }
 }
 
@@ -170,15 +98,3 @@ function decode(name: string, key: StateKey, value: string): KnownState | null {
 
 const digestOf = (name: string, version: number, asOf: string, text: string): string =>
   createHash('sha256').update(`${name}\n${version}\n${asOf}\n${text}`).digest('base64url').slice(0, 22)
-
-async function withinMs<T>(promise: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no reply within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
