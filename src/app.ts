@@ -28,6 +28,7 @@ import { createLongBodies, type LongBodies } from './http/long-bodies.js'
 import { registerMeasure, serveMetrics } from './http/measure.js'
 import { watchMethods } from './http/methods.js'
 import { registerOpenApi } from './http/openapi.js'
+import { type RateLimit, registerRateLimit } from './http/rate-limit.js'
 import { apiKeyRoutes } from './http/routes/api-keys.js'
 import { archiveRoutes } from './http/routes/archive.js'
 import { auditRoutes } from './http/routes/audit.js'
@@ -94,6 +95,8 @@ export type AppParts = {
   corsOrigins?: readonly string[] | undefined
   /** addresses and networks whose word on who asks is taken (X-Forwarded-For); none when absent */
   trustedProxies?: string[] | undefined
+  /** how many requests a key may send; as many as it likes when absent */
+  rateLimit?: RateLimit | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: StreamBounds
   /** the same of exports */
@@ -139,6 +142,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
   registerAuth(app, services.access)
+  if (parts.rateLimit) await registerRateLimit(app, parts.rateLimit, OPERATIONS)
   await shedLoad(app)
   registerAudit(app, services.audit)
   await registerMeasure(app, { register })

@@ -19,11 +19,10 @@ import { createCursors } from './domain/cursor.js'
 import { createFeedCursors } from './domain/feed-cursor.js'
 import { usersProjection } from './domain/projections/users.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
-import type { RedisCache } from './edge/redis-cache.js'
 import { buildMetricsApp } from './http/metrics-app.js'
 import { startLoop } from './loop.js'
 import { createMetrics } from './observe/metrics.js'
-import { openJwtVerifierOf, openSharedCache } from './optional-parts.js'
+import { openJwtVerifierOf, openShared } from './optional-parts.js'
 import { createProjecting } from './projecting.js'
 import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
@@ -41,6 +40,7 @@ import { createImportService } from './services/import.js'
 import { createLogTail } from './services/log-tail.js'
 import { createProjectionService } from './services/projections.js'
 import { createReplayService } from './services/replay.js'
+import { createRequestCounter } from './services/request-counter.js'
 import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
@@ -97,7 +97,7 @@ export async function compose(
     onPatchFailed: (eventType, patch) => metrics.patchFailed(eventType, patch)
   })
   const fingerprintOf = (tenantId: string): string => eventTypes.of(tenantId).fingerprint
-  let shared: RedisCache | null
+  let shared: Awaited<ReturnType<typeof openShared>>
   let identity: StoreIdentity
   let claiming: Claiming
   let access: AccessService
@@ -121,7 +121,7 @@ export async function compose(
     if (config.BOOTSTRAP_ADMIN_KEY !== undefined) await access.bootstrap(config.BOOTSTRAP_ADMIN_KEY)
     await access.refresh()
     assertGuarded(config.HOST, access.mode())
-    shared = await openSharedCache(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
+    shared = await openShared(config.REDIS_URL, (kind) => metrics.cacheTrouble(kind))
   } catch (err) {
     await db.close()
     throw err
@@ -151,7 +151,7 @@ export async function compose(
   const cache = createStateCache({
     usersMax: config.CACHE_MAX_USERS,
     bytesMax: config.CACHE_BYTES_MAX,
-    shared,
+    shared: shared?.cache ?? null,
     metrics
   })
   const replay = createReplayService({
@@ -271,6 +271,11 @@ export async function compose(
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     corsOrigins: config.CORS_ORIGINS?.split(','),
     trustedProxies: config.TRUST_PROXY?.split(','),
+    rateLimit: {
+      perSecond: config.RATE_LIMIT_PER_SECOND,
+      counter: createRequestCounter({ shared: shared?.counter ?? null, onAlone: metrics.countedAlone }),
+      onRefused: metrics.rateLimited
+    },
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
     docs: config.DOCS,
@@ -338,7 +343,8 @@ export async function compose(
       await queue.close()
       await Promise.all([background.stop(), projecting.stop(), delivery.stop()])
       await metricsApp?.close()
-      shared?.close()
+      shared?.cache.close()
+      shared?.counter.close()
       await access.close()
       await db.close()
     }

@@ -118,7 +118,7 @@ export const settings = Type.Object({
   REDIS_URL: Type.Optional(
     Type.String({
       pattern: '^rediss?://',
-      description: 'Redis that instances share as a second cache of states; absent: none'
+      description: 'Redis that instances share as a second cache of states, and to count requests; absent: none'
     })
   ),
   ARCHIVE_AFTER_DAYS: integer(0, 36_500, 730, 'age at which events are moved to the archive; 0: only on request'),
@@ -206,6 +206,12 @@ export const settings = Type.Object({
     description:
       'whether PostgreSQL keeps tenants apart as well; false where the login bypasses that and may not make the role that does not'
   }),
+  RATE_LIMIT_PER_SECOND: integer(
+    0,
+    1_000_000,
+    0,
+    'requests that one API key, or one subject of tokens, may send in a second; on all instances together where REDIS_URL is set; 0: any number'
+  ),
   STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),
   STREAMS_PER_CLIENT_MAX: integer(
     1,

@@ -2,18 +2,20 @@
 import type { Config } from './config.js'
 import type { JwtVerifier } from './edge/jwt.js'
 import type { RedisCache } from './edge/redis-cache.js'
+import type { RedisCounter } from './edge/redis-counter.js'
 import type { Metrics } from './observe/metrics.js'
 import { StartError } from './start-error.js'
 
-/** The client of Redis is loaded only where there is one. Throws StartError when `url` is no address. */
-export async function openSharedCache(
+/** What instances share in Redis. The client is loaded only where there is one. Throws StartError when `url` is no address. */
+export async function openShared(
   url: string | undefined,
   onTrouble: Metrics['cacheTrouble']
-): Promise<RedisCache | null> {
+): Promise<{ cache: RedisCache; counter: RedisCounter } | null> {
   if (url === undefined) return null
   const { openRedisCache } = await import('./edge/redis-cache.js')
+  const { openRedisCounter } = await import('./edge/redis-counter.js')
   try {
-    return openRedisCache({ url, onTrouble })
+    return { cache: openRedisCache({ url, onTrouble }), counter: openRedisCounter({ url }) }
   } catch (cause) {
     throw new StartError('REDIS_URL is no address of a Redis: expected redis://user:password@host:port/number.', {
       cause

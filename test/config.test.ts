@@ -48,6 +48,7 @@ t.test('an empty environment gives the defaults', async (t) => {
     DATABASE_POOL_MAX: 10,
     DATABASE_PREPARE: true,
     ROW_LEVEL_SECURITY: true,
+    RATE_LIMIT_PER_SECOND: 0,
     STREAMS_MAX: 1000,
     STREAMS_PER_CLIENT_MAX: 100,
     EXPORTS_MAX: 16,

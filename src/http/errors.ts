@@ -81,6 +81,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   USER_ALREADY_CREATED: { status: 422, title: 'The user exists already' },
   USER_DELETED: { status: 422, title: 'The user is deleted' },
   USER_NOT_CREATED: { status: 422, title: 'The user does not exist' },
+  RATE_LIMITED: { status: 429, title: 'The client sends too many requests' },
   TOO_MANY_STREAMS: { status: 429, title: 'The client has too many streams open' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The headers are too large' },
   INTERNAL_ERROR: { status: 500, title: 'The service failed' },

@@ -199,6 +199,7 @@ const ANY_ROUTE: ErrorCode[] = [
   'UNAUTHENTICATED',
   'SCOPE_MISSING',
   'TENANT_FORBIDDEN',
+  'RATE_LIMITED',
   'KEYS_UNAVAILABLE'
 ]
 /** A body that a route does not ask for is read and refused all the same. */

@@ -39,6 +39,8 @@ export function createMetrics(options: MetricsOptions) {
   const feed = declareFeedMetrics(register)
   declareGauges(options)
   const { deliveries, redeliveries } = declareDeliveryCounters(register)
+  const limited = createTopLabels(topTenants)
+  const countedAlone = declareRateLimits(register, limited)
   const parkings = new Counter({
     name: 'event_projection_parkings_total',
     help: 'Times a projection put a user aside whose events it could not apply, since this process started.',
@@ -123,6 +125,16 @@ export function createMetrics(options: MetricsOptions) {
     /** Counts one state of the shared cache that could not be trusted (`poisoned`), or one command that failed or was late (`failed`). */
     cacheTrouble(kind: 'poisoned' | 'failed'): void {
       trouble.inc({ kind })
+    },
+
+    /** Counts one request refused because its key sends too many. */
+    rateLimited(tenantId: string): void {
+      limited.add(tenantId)
+    },
+
+    /** Counts one request that was counted here alone, because what instances share did not answer. */
+    countedAlone(): void {
+      countedAlone.inc()
     },
 
     /** Counts a stream or a waiting read of the feed that began (1) or ended (-1). */
@@ -288,6 +300,26 @@ function declareCacheCounters(register: Registry) {
     registers
   })
   return { cacheReads, evictions, trouble }
+}
+
+function declareRateLimits(register: Registry, limited: TopLabels): Counter {
+  const registers = [register]
+  new Counter({
+    name: 'event_rate_limited_requests_total',
+    help: 'Requests refused since this process started because their key sent too many, by tenant of the key.',
+    labelNames: ['tenant_id'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { label, count } of limited.entries())
+        this.inc({ tenant_id: label === DEFAULT_TENANT ? 'default' : label }, count)
+    }
+  })
+  return new Counter({
+    name: 'event_rate_counted_alone_total',
+    help: 'Requests that were counted by this process alone, because Redis failed or was late, since it started.',
+    registers
+  })
 }
 
 function declareFeedMetrics(register: Registry) {

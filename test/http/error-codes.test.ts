@@ -49,6 +49,7 @@ const provenIn: Record<ErrorCode, string> = {
   PROJECTION_NEWER: 'projections',
   PROJECTION_NOT_FOUND: 'projections',
   RANGE_INVALID: 'activity',
+  RATE_LIMITED: 'rate-limit',
   REQUEST_TIMEOUT: 'sockets',
   ROUTE_NOT_FOUND: 'shell',
   SCOPE_MISSING: 'auth',
