@@ -2,7 +2,8 @@
  * Group commit (DESIGN D2). Requests queue; one batch per bucket is in flight at a time; when it returns, what queued
  * meanwhile goes as the next. No timer holds anything back: an idle store answers a single request at once.
  *
- * Keeps true: requests of one user are carried out in the order they came; a request that fails for a reason of its own
+ * Keeps true: requests of one user are carried out in the order they came; tenants take turns, within a batch and for the
+ * places of the queue, so that none has to wait for all that another sent; a request that fails for a reason of its own
  * never fails its neighbours; nobody waits longer than the deadline; and a request whose fate could not be learnt is
  * tried again with the same event ids, and if that does not help is reported as unknown, never as not stored.
  */
@@ -10,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Db } from '../db/client.js'
 import { type DbError, toDbError } from '../db/pg-error.js'
 import { DomainError } from '../domain/errors.js'
+import { createTurns, type Turns } from '../domain/turns.js'
 import type { Metrics } from '../observe/metrics.js'
 import { type AppendOutcome, type AppendRequest, appendBatch } from '../store/append.js'
 import { type Claiming, isUnclaimed } from '../store/claims.js'
@@ -51,7 +53,10 @@ type Entry = {
 
 const unmeasured = { appendBatch() {}, appendWaited() {} }
 
-type Lane = { bucket: number; waiting: Entry[]; working: boolean }
+type Lane = { bucket: number; waiting: Turns<Entry>; working: boolean }
+
+/** What a tenant has waiting or in flight. */
+type Places = { requests: number; bytes: number }
 
 export type AppendQueue = ReturnType<typeof createAppendQueue>
 
@@ -67,49 +72,83 @@ export function createAppendQueue({
   limits?: QueueLimits
 }) {
   const lanes = new Map<number, Lane>()
-  let requests = 0
-  let bytes = 0
+  const taken: Places = { requests: 0, bytes: 0 }
+  const takenBy = new Map<string, Places>()
   let closing: (() => void) | null = null
 
   function laneOf(bucket: number): Lane {
     let lane = lanes.get(bucket)
     if (!lane) {
-      lane = { bucket, waiting: [], working: false }
+      lane = { bucket, waiting: createTurns(), working: false }
       lanes.set(bucket, lane)
     }
     return lane
   }
 
-  function admit(size: number): void {
+  function admit(tenantId: string, size: number): void {
     if (closing)
       throw new DomainError(
         'SHUTTING_DOWN',
         'The service is shutting down. Send the request again: another instance will take it.'
       )
-    if (requests >= limits.queueRequests) throw overloaded(`${requests} appends are waiting`)
-    if (bytes + size > limits.queueBytes) throw overloaded(`${bytes} bytes of events are waiting`)
-    requests++
-    bytes += size
+    makeRoom(tenantId, { requests: 1, bytes: size })
+    const own = takenBy.get(tenantId) ?? { requests: 0, bytes: 0 }
+    takenBy.set(tenantId, own)
+    for (const places of [taken, own]) {
+      places.requests++
+      places.bytes += size
+    }
   }
 
-  function leave(size: number): void {
-    requests--
-    bytes -= size
-    if (closing && requests === 0) closing()
+  function leave(tenantId: string, size: number): void {
+    const own = takenBy.get(tenantId)!
+    for (const places of [taken, own]) {
+      places.requests--
+      places.bytes -= size
+    }
+    if (own.requests === 0) takenBy.delete(tenantId)
+    if (closing && taken.requests === 0) closing()
+  }
+
+  /**
+   * In a full queue a tenant that has less than another takes from the end of what that has waiting, which is refused instead: so
+   * all places are there for one tenant alone, and are shared as soon as there is another. Throws OVERLOADED.
+   */
+  function makeRoom(tenantId: string, wanted: Places): void {
+    for (const kind of ['requests', 'bytes'] as const) {
+      const max = kind === 'requests' ? limits.queueRequests : limits.queueBytes
+      while (taken[kind] + wanted[kind] > max) {
+        const dropped = dropOfLargest(kind, (takenBy.get(tenantId)?.[kind] ?? 0) + wanted[kind])
+        if (!dropped) throw full(taken, kind)
+        dropped.settle(full(taken, kind))
+      }
+    }
+  }
+
+  /** The request that waits shortest of the tenant that has most, if that is more than `fair`, and it was never sent. */
+  function dropOfLargest(kind: keyof Places, fair: number): Entry | undefined {
+    let largest: { tenantId: string; places: number } = { tenantId: '', places: fair }
+    for (const [tenantId, places] of takenBy)
+      if (places[kind] > largest.places) largest = { tenantId, places: places[kind] }
+    for (const { waiting } of lanes.values()) {
+      const entry = waiting.dropLast(largest.tenantId, ({ settled, failure }) => !settled && failure === null)
+      if (entry) return entry
+    }
+    return undefined
   }
 
   async function work(lane: Lane): Promise<void> {
     lane.working = true
     let failures = 0
-    while (lane.waiting.length > 0) {
+    while (!lane.waiting.isEmpty()) {
       const batch = takeBatch(lane, limits)
+      if (batch.length === 0) continue // Nothing was waiting that had no answer yet.
       const failed = await attempt(lane.bucket, batch)
       const again = failed.filter(({ settled }) => !settled)
       if (again.length === 0) failures = 0
       else {
-        lane.waiting.unshift(...again)
+        for (const entry of again.reverse()) lane.waiting.addFirst(entry.request.tenantId, entry)
         await pause(backoffMs(failures++))
-        lane.waiting = lane.waiting.filter(({ settled }) => !settled)
       }
     }
     lane.working = false
@@ -161,7 +200,8 @@ export function createAppendQueue({
      * `eventIds`) when it may have been; a DbError when the database refused the data itself.
      */
     async submit(bucket: number, request: AppendRequest, size: number): Promise<AppendOutcome> {
-      admit(size)
+      const { tenantId } = request
+      admit(tenantId, size)
       return await new Promise((resolve, reject) => {
         const entry: Entry = {
           request,
@@ -178,12 +218,12 @@ export function createAppendQueue({
           if (entry.settled) return
           entry.settled = true
           clearTimeout(timer)
-          leave(size)
+          leave(tenantId, size)
           if (result instanceof Error) reject(result)
           else resolve(result)
         }
         const lane = laneOf(bucket)
-        lane.waiting.push(entry)
+        lane.waiting.add(tenantId, entry)
         if (!lane.working) void work(lane)
       })
     },
@@ -192,24 +232,23 @@ export function createAppendQueue({
     async close(): Promise<void> {
       await new Promise<void>((resolve) => {
         closing = resolve
-        if (requests === 0) resolve()
+        if (taken.requests === 0) resolve()
       })
     }
   }
 }
 
 /**
- * Takes the next batch from the front of the line, within the limits and with at most one request of a user; whom it
- * passes over keeps its place. The first entry is always taken, however large.
+ * Takes the next batch, of each tenant in turn, within the limits and with at most one request of a user; whom it passes over
+ * keeps its place. The first entry is always taken, however large. Empty if all that waited have their answer.
  */
 function takeBatch(lane: Lane, limits: QueueLimits): Entry[] {
   const batch: Entry[] = []
-  const left: Entry[] = []
   const users = new Set<string>()
   let events = 0
   let bytes = 0
-  for (const entry of lane.waiting) {
-    if (entry.settled) continue
+  lane.waiting.offer((entry) => {
+    if (entry.settled) return true
     const { userId } = entry.request
     const fits =
       batch.length === 0 ||
@@ -218,15 +257,12 @@ function takeBatch(lane: Lane, limits: QueueLimits): Entry[] {
         bytes + entry.bytes <= limits.batchBytes &&
         !users.has(userId))
     users.add(userId)
-    if (!fits) {
-      left.push(entry)
-      continue
-    }
+    if (!fits) return false
     batch.push(entry)
     events += entry.request.events.length
     bytes += entry.bytes
-  }
-  lane.waiting = left
+    return true
+  })
   return batch
 }
 
@@ -244,6 +280,9 @@ const firstOutcome = ({ request }: Entry, result: AppendOutcome): AppendOutcome 
   result.outcome === 'duplicate' && !request.repeatable ? { ...result, outcome: 'stored' } : result
 
 const backoffMs = (failures: number): number => Math.min(1000, 10 * 2 ** failures) * (0.5 + Math.random() / 2)
+
+const full = ({ requests, bytes }: Places, kind: keyof Places): DomainError =>
+  overloaded(kind === 'requests' ? `${requests} appends are waiting` : `${bytes} bytes of events are waiting`)
 
 const overloaded = (why: string): DomainError =>
   new DomainError('OVERLOADED', `The service has more appends than it can store: ${why}. Send the request again later.`)

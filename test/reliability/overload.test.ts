@@ -21,9 +21,12 @@ const BYTES = 10
 const metrics = { appendBatch: () => {}, appendWaited: () => {} }
 
 /** A request of `events` events that creates `userId`, or follows. */
-function requestOf(userId: string, { events = 1, creates = true, eventType = 'UserUpdated' } = {}): AppendRequest {
+function requestOf(
+  userId: string,
+  { events = 1, creates = true, eventType = 'UserUpdated', tenantId = DEFAULT_TENANT } = {}
+): AppendRequest {
   return {
-    tenantId: DEFAULT_TENANT,
+    tenantId,
     userId,
     expected: 'any',
     creates,
@@ -113,6 +116,61 @@ t.test('the queue takes as many bytes as its limit says, and refuses one more', 
   await lock.release()
   t.equal(stored(await Promise.all([opening, exact!, last!])), 3)
   t.equal(stored([await queue.submit(0, requestOf(newUserId()), 110)]), 1)
+})
+
+t.test('tenants take turns: who has much waiting does not hold up who has little', async (t) => {
+  const { queue, lock, opening, database } = await blockedQueue(t, { batchRequests: 4 })
+  const quiet = users(3)
+  const answers = [
+    ...submitAll(
+      queue,
+      users(20).map((user) => requestOf(user))
+    ),
+    ...submitAll(
+      queue,
+      quiet.map((user) => requestOf(user, { tenantId: randomUUID() }))
+    )
+  ]
+  await lock.release()
+  t.equal(stored(await Promise.all([opening, ...answers])), 24)
+  const batches = await batchesOf(database)
+  t.equal(batches.length, 6)
+  t.strictSame(
+    quiet.filter((user) => !batches[0]!.includes(user)),
+    [],
+    'all three tenants that came last are in the first batch'
+  )
+})
+
+t.test('in a full queue a tenant has its share, taken from who has most, and not one place more', async (t) => {
+  const cases = [
+    { limits: { queueRequests: 6 }, share: 3 },
+    { limits: { queueRequests: 5 }, share: 2 },
+    { limits: { queueBytes: 6 * BYTES }, share: 3 },
+    { limits: { queueBytes: 5 * BYTES }, share: 2 }
+  ]
+  for (const { limits, share } of cases) {
+    const { queue, lock, opening, database } = await blockedQueue(t, limits)
+    const others = (limits.queueRequests ?? limits.queueBytes / BYTES) - 1
+    const noisy = submitAll(
+      queue,
+      users(others).map((user) => requestOf(user))
+    )
+    const tenantId = randomUUID()
+    const ask = () => queue.submit(0, requestOf(newUserId(), { tenantId }), BYTES)
+    const quiet = Array.from({ length: share }, ask)
+    await t.rejects(ask(), { code: 'OVERLOADED' }, `${share} places are the share of one of two`)
+    await t.rejects(queue.submit(0, requestOf(newUserId()), BYTES), { code: 'OVERLOADED' }, 'also for the other')
+    const codes = Promise.all(noisy.map(codeOf))
+    await lock.release()
+    t.equal(stored(await Promise.all([opening, ...quiet])), 1 + share)
+    t.strictSame(
+      await codes,
+      noisy.map((_, i) => (i < others - share ? 'stored' : 'OVERLOADED')),
+      'the last give way'
+    )
+    t.equal((await readIntactLog(t, database)).length, others + 1)
+  }
 })
 
 t.test('at the deadline what was sent is unknown and what was not is overload; both say so over HTTP', async (t) => {
