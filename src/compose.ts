@@ -33,6 +33,7 @@ import { createDirectoryService } from './services/directory.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
 import { createExportService } from './services/export.js'
+import { createFairSlots, type FairSlotsOptions } from './services/fair-slots.js'
 import { createFeedService } from './services/feed.js'
 import { createFollow } from './services/follow.js'
 import { createHealthService } from './services/health.js'
@@ -154,13 +155,15 @@ export async function compose(
     shared: shared?.cache ?? null,
     metrics
   })
+  const turns = createFairSlots(replaySlots(config.DATABASE_POOL_MAX))
   const replay = createReplayService({
     db,
     eventTypes,
     metrics,
     buckets,
     cache,
-    tails: createTailReader({ db, buckets })
+    tails: createTailReader({ db, buckets }),
+    turns
   })
   const health = createHealthService({ db, migrations, projections: () => projections.list() })
   /** What follows the log need not wait for its interval. */
@@ -274,7 +277,8 @@ export async function compose(
     rateLimit: {
       perSecond: config.RATE_LIMIT_PER_SECOND,
       counter: createRequestCounter({ shared: shared?.counter ?? null, onAlone: metrics.countedAlone }),
-      onRefused: metrics.rateLimited
+      onRefused: metrics.rateLimited,
+      onAdmitted: turns.note
     },
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
@@ -365,6 +369,14 @@ async function openSecured(config: Config, databaseUrl: string): Promise<Db> {
     throw err instanceof RowSecurityRefused ? new StartError(err.message) : err
   }
 }
+
+/** Replays that are not cached. */
+const replaySlots = (poolMax: number): FairSlotsOptions => ({
+  slots: poolMax,
+  share: Math.ceil(poolMax / 10),
+  waitingMax: 1000,
+  waitMs: 5000
+})
 
 /** Throws StartError when the setting cannot be met. */
 async function claimsOf(db: Db, databaseUrl: string, setting: string | undefined): Promise<Claiming> {

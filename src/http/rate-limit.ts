@@ -16,12 +16,14 @@ export type RateLimit = {
   counter: RequestCounter
   /** told whose request was refused */
   onRefused: (tenantId: string) => void
+  /** told for whom a request is that was not */
+  onAdmitted: (tenantId: string) => void
 }
 
 /** To be called after registerAuth. Requests for `operations` are not counted. */
 export async function registerRateLimit(
   app: FastifyInstance,
-  { perSecond, counter, onRefused }: RateLimit,
+  { perSecond, counter, onRefused, onAdmitted }: RateLimit,
   operations: readonly string[]
 ): Promise<void> {
   await app.register(rateLimit, { global: false, timeWindow: WINDOW_MS, store: storeOn(counter) })
@@ -42,8 +44,13 @@ export async function registerRateLimit(
 
   app.addHook('onRequest', (request, reply, done) => {
     const anybody = request.principal === null
-    if (perSecond === 0 || anybody || operations.includes(request.routeOptions.url ?? '')) return done()
-    check(request, reply).then(() => done(), done)
+    if (anybody || operations.includes(request.routeOptions.url ?? '')) return done()
+    const admit = (): void => {
+      onAdmitted(request.tenantId)
+      done()
+    }
+    if (perSecond === 0) return admit()
+    check(request, reply).then(admit, done)
   })
 }
 

@@ -21,6 +21,7 @@ import {
   TAIL_EVENTS
 } from '../store/replay.js'
 import type { EventTypeService } from './event-types.js'
+import type { FairSlots } from './fair-slots.js'
 import type { StateCache } from './state-cache.js'
 import type { TailReader } from './tail-reader.js'
 
@@ -64,8 +65,10 @@ export function createReplayService(parts: {
   buckets: number
   cache: StateCache
   tails: TailReader
+  /** for what is not cached */
+  turns: FairSlots
 }) {
-  const { db, eventTypes, metrics, buckets, cache, tails } = parts
+  const { db, eventTypes, metrics, buckets, cache, tails, turns } = parts
   /** Loads that are under way: whoever misses the cache meanwhile shares them. */
   const loading = new Map<string, Promise<ReplayedState>>()
 
@@ -116,6 +119,9 @@ export function createReplayService(parts: {
       yield await slice
     }
   }
+
+  const loadInTurn = (reading: Reading, target: ReplayTarget): Promise<ReplayedState> =>
+    turns.run(reading.key.tenantId, () => load(reading, target))
 
   /** What is known, and the events after it. */
   async function catchUp({ key, catalog }: Reading, known: KnownState): Promise<ReplayedState> {
@@ -174,7 +180,7 @@ export function createReplayService(parts: {
 
   function begin(reading: Reading, name: string): Promise<ReplayedState> {
     const mine = fromShared(reading)
-      .then((found) => found ?? load(reading, {}))
+      .then((found) => found ?? loadInTurn(reading, {}))
       .finally(() => loading.delete(name))
     loading.set(name, mine)
     return mine
@@ -183,13 +189,14 @@ export function createReplayService(parts: {
   async function replay(user: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
     const catalog = eventTypes.of(user.tenantId)
     const reading = { key: { ...user, fingerprint: catalog.fingerprint }, catalog }
-    if (target.at !== undefined || target.useSnapshot === false || target.useCache === false)
-      return await load(reading, target)
+    // Who makes snapshots asks for one after another, and nobody would repeat it.
+    if (target.useCache === false) return await load(reading, target)
+    if (target.at !== undefined || target.useSnapshot === false) return await loadInTurn(reading, target)
     if (target.version === undefined) return await current(reading, target.maxStaleMs ?? 0)
     const known = cache.get(reading.key)
     return known?.version === target.version
       ? fromCache(reading.key, known, known.version)
-      : await load(reading, target)
+      : await loadInTurn(reading, target)
   }
 
   return {

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { openDb } from '../../src/db/client.js'
 import { openRedisCache } from '../../src/edge/redis-cache.js'
 import { createMetrics } from '../../src/observe/metrics.js'
+import { createFairSlots } from '../../src/services/fair-slots.js'
 import { createReplayService } from '../../src/services/replay.js'
 import { createStateCache } from '../../src/services/state-cache.js'
 import { createTailReader } from '../../src/services/tail-reader.js'
@@ -43,11 +44,12 @@ export function instance(
     metrics
   })
   const tails = createTailReader({ db, buckets: 1 })
+  const turns = createFairSlots({ slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
   return {
     ...watched,
     shared,
     trouble,
-    replay: createReplayService({ db, eventTypes, metrics, buckets: 1, cache, tails })
+    replay: createReplayService({ db, eventTypes, metrics, buckets: 1, cache, tails, turns })
   }
 }
 

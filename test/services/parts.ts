@@ -10,6 +10,7 @@ import { createMetrics } from '../../src/observe/metrics.js'
 import { createAppendQueue } from '../../src/services/append-queue.js'
 import { createEventTypeService, type EventTypeService } from '../../src/services/event-types.js'
 import { createEventService, type EventService } from '../../src/services/events.js'
+import { createFairSlots } from '../../src/services/fair-slots.js'
 import { createFollow } from '../../src/services/follow.js'
 import { createReplayService, type ReplayService } from '../../src/services/replay.js'
 import { createSnapshotService, type SnapshotPolicy, type SnapshotService } from '../../src/services/snapshots.js'
@@ -76,7 +77,8 @@ export async function testParts(
     metrics,
     buckets,
     cache,
-    tails: createTailReader({ db, buckets })
+    tails: createTailReader({ db, buckets }),
+    turns: createFairSlots({ slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
   })
   const snapshots = createSnapshotService({
     db,
