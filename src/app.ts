@@ -42,6 +42,7 @@ import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
 import { subscriptionRoutes } from './http/routes/subscriptions.js'
+import { tenantRoutes } from './http/routes/tenants.js'
 import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
@@ -61,6 +62,7 @@ import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
 import type { SubscriptionService } from './services/subscriptions.js'
+import type { TenantLimitsService } from './services/tenant-limits.js'
 import type { VerifyService } from './services/verify.js'
 
 export type Services = {
@@ -76,6 +78,7 @@ export type Services = {
   statistics: StatisticsService
   projections: ProjectionService
   subscriptions: SubscriptionService
+  tenantLimits: TenantLimitsService
   verify: VerifyService
   exports: ExportService
   imports: ImportService
@@ -175,6 +178,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
   await app.register(outboxRoutes, { subscriptions: services.subscriptions, cursors })
   await app.register(statsRoutes, { statistics: services.statistics })
+  await app.register(tenantRoutes, { statistics: services.statistics, limits: services.tenantLimits })
   refuseOtherMethods()
   return app
 }

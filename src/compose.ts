@@ -47,6 +47,7 @@ import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
 import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
+import { createTenantLimitsService } from './services/tenant-limits.js'
 import { createVerifyService } from './services/verify.js'
 import { StartError } from './start-error.js'
 import type { Claiming } from './store/claims.js'
@@ -248,6 +249,7 @@ export async function compose(
   }
   const archive = createArchiveService({ db: everyone, buckets, policy: archivePolicy })
   const audit = createAuditService({ db })
+  const tenantLimits = createTenantLimitsService({ db, perKey: config.RATE_LIMIT_PER_SECOND })
   const app = await buildApp({
     services: {
       access,
@@ -264,6 +266,7 @@ export async function compose(
       snapshots,
       statistics,
       subscriptions,
+      tenantLimits,
       verify,
       health
     },
@@ -275,7 +278,7 @@ export async function compose(
     corsOrigins: config.CORS_ORIGINS?.split(','),
     trustedProxies: config.TRUST_PROXY?.split(','),
     rateLimit: {
-      perSecond: config.RATE_LIMIT_PER_SECOND,
+      ratesOf: tenantLimits.ratesOf,
       counter: createRequestCounter({ shared: shared?.counter ?? null, onAlone: metrics.countedAlone }),
       onRefused: metrics.rateLimited,
       onAdmitted: turns.note

@@ -1,5 +1,5 @@
 /** The tables of who may do what, and of what administrators did. */
-import { index, pgTable, primaryKey, smallint, text, uuid, varchar } from 'drizzle-orm/pg-core'
+import { index, integer, pgTable, primaryKey, smallint, text, uuid, varchar } from 'drizzle-orm/pg-core'
 import type { Scope } from '../domain/access.js'
 import { instant } from './columns.js'
 
@@ -51,4 +51,20 @@ export const adminAudit = pgTable(
     index('IDX_ADMIN_AUDIT_TENANT').on(table.tenantId, table.createdAt, table.id),
     index('IDX_ADMIN_AUDIT_CREATED').on(table.createdAt)
   ]
+)
+
+/** Tenants that have limits of their own; who is not here has those of the settings. */
+export const tenantLimits = pgTable(
+  'tenant_limits',
+  {
+    bucket: smallint().notNull().default(0),
+    tenantId: uuid().notNull(),
+    /** of all keys together; null: any number */
+    requestsPerSecond: integer(),
+    /** of each key; 0: any number, null: RATE_LIMIT_PER_SECOND */
+    requestsPerSecondPerKey: integer(),
+    updatedAt: instant('updatedAt').notNull(),
+    updatedBy: varchar({ length: 300 }).notNull()
+  },
+  (table) => [primaryKey({ name: 'tenant_limits_pkey', columns: [table.bucket, table.tenantId] })]
 )

@@ -58,6 +58,7 @@ export const errorTable: Record<ErrorCode, { status: number; title: string }> = 
   PROJECTION_NEWER: { status: 409, title: 'The projection is of a newer version' },
   SUBSCRIPTION_EXISTS: { status: 409, title: 'There is a subscription of this name' },
   SUBSCRIPTIONS_FULL: { status: 409, title: 'There is no room for more subscriptions' },
+  TENANT_LIMITS_FULL: { status: 409, title: 'There is no room for more tenants with limits of their own' },
   USER_ID_TAKEN: { status: 409, title: 'The user id cannot be used' },
   VERSION_CONFLICT: { status: 409, title: 'The user is at another version' },
   CURSOR_INVALID: { status: 410, title: 'The cursor does not fit the log' },

@@ -1,21 +1,27 @@
 /**
- * Bounds how many requests a key may send in a second. It stands behind the door (auth.ts): what is counted is who sends, not
+ * Bounds how many requests a key, and a tenant with all its keys, may send in a second. It stands behind the door (auth.ts): what is counted is who sends, not
  * from where, and what is not let in is not counted.
  */
 import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Principal } from '../domain/access.js'
 import { DomainError } from '../domain/errors.js'
 import type { RequestCounter } from '../services/request-counter.js'
+import type { RateLimits } from '../services/tenant-limits.js'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    rates: RateLimits
+  }
+}
 
 const WINDOW_MS = 1000
 
 export type RateLimit = {
-  /** requests of a key in a second; 0: no limit */
-  perSecond: number
+  /** what the keys of a tenant may send; never fails */
+  ratesOf: (tenantId: string) => RateLimits | Promise<RateLimits>
   counter: RequestCounter
   /** told whose request was refused */
-  onRefused: (tenantId: string) => void
+  onRefused: (tenantId: string, limit: 'key' | 'tenant') => void
   /** told for whom a request is that was not */
   onAdmitted: (tenantId: string) => void
 }
@@ -23,23 +29,51 @@ export type RateLimit = {
 /** To be called after registerAuth. Requests for `operations` are not counted. */
 export async function registerRateLimit(
   app: FastifyInstance,
-  { perSecond, counter, onRefused, onAdmitted }: RateLimit,
+  { ratesOf, counter, onRefused, onAdmitted }: RateLimit,
   operations: readonly string[]
 ): Promise<void> {
   await app.register(rateLimit, { global: false, timeWindow: WINDOW_MS, store: storeOn(counter) })
-  const countKey = app.createRateLimit({ max: perSecond, keyGenerator: ({ principal }) => nameOf(principal) })
+  app.decorateRequest('rates', null as never)
+  const bounds = [
+    {
+      limit: 'key',
+      maxOf: ({ perKey }: RateLimits) => perKey,
+      count: app.createRateLimit({
+        max: ({ rates }) => rates.perKey,
+        keyGenerator: ({ principal: { tenantId, name } }) => `key:${tenantId}:${name}`
+      })
+    },
+    {
+      limit: 'tenant',
+      maxOf: ({ perTenant }: RateLimits) => perTenant,
+      count: app.createRateLimit({
+        max: ({ rates }) => rates.perTenant,
+        keyGenerator: ({ principal: { tenantId } }) => `tenant:${tenantId}`
+      })
+    }
+  ] as const
 
+  /** Counts the request, and tells in its answer what is left of the bound that is nearest. */
   async function check(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const counted = await countKey(request)
-    if (counted.isAllowed) return
-    reply.headers({
-      'ratelimit-limit': counted.max,
-      'ratelimit-remaining': counted.remaining,
-      'ratelimit-reset': counted.ttlInSeconds
-    })
-    if (!counted.isExceeded) return
-    onRefused(request.principal.tenantId)
-    throw limited(request.principal, counted.max)
+    const { tenantId, name } = request.principal
+    request.rates = await ratesOf(tenantId)
+    let nearest = Number.POSITIVE_INFINITY
+    for (const { limit, maxOf, count } of bounds) {
+      if (maxOf(request.rates) === 0) continue
+      const counted = await count(request)
+      if (counted.isAllowed) continue
+      if (counted.isExceeded || counted.remaining < nearest) {
+        nearest = counted.remaining
+        reply.headers({
+          'ratelimit-limit': counted.max,
+          'ratelimit-remaining': counted.remaining,
+          'ratelimit-reset': counted.ttlInSeconds
+        })
+      }
+      if (!counted.isExceeded) continue
+      onRefused(tenantId, limit)
+      throw limited(limit === 'key' ? name : `The tenant of ${name}`, counted.max)
+    }
   }
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -49,12 +83,11 @@ export async function registerRateLimit(
       onAdmitted(request.tenantId)
       done()
     }
-    if (perSecond === 0) return admit()
+    const rates = ratesOf(request.principal.tenantId)
+    if (!(rates instanceof Promise) && rates.perKey === 0 && rates.perTenant === 0) return admit()
     check(request, reply).then(admit, done)
   })
 }
-
-const nameOf = ({ tenantId, name }: Principal): string => `key:${tenantId}:${name}`
 
 /** What the plugin counts with. */
 const storeOn = (counter: RequestCounter) =>
@@ -74,9 +107,9 @@ const storeOn = (counter: RequestCounter) =>
     }
   }
 
-const limited = ({ name }: Principal, max: number): DomainError =>
+const limited = (who: string, max: number): DomainError =>
   new DomainError(
     'RATE_LIMITED',
-    `${name} has sent more than ${max} requests within a second, which is its limit. Send the request again after the seconds of Retry-After, and fewer at once.`,
+    `${who} has sent more than ${max} requests within a second, which is its limit. Send the request again after the seconds of Retry-After, and fewer at once.`,
     { limit: max }
   )

@@ -127,9 +127,9 @@ export function createMetrics(options: MetricsOptions) {
       trouble.inc({ kind })
     },
 
-    /** Counts one request refused because its key sends too many. */
-    rateLimited(tenantId: string): void {
-      limited.add(tenantId)
+    /** Counts one request refused because its key, or its tenant with all keys, sends too many. */
+    rateLimited(tenantId: string, limit: 'key' | 'tenant'): void {
+      limited.add(tenantId, 1, limit)
     },
 
     /** Counts one request that was counted here alone, because what instances share did not answer. */
@@ -306,13 +306,13 @@ function declareRateLimits(register: Registry, limited: TopLabels): Counter {
   const registers = [register]
   new Counter({
     name: 'event_rate_limited_requests_total',
-    help: 'Requests refused since this process started because their key sent too many, by tenant of the key.',
-    labelNames: ['tenant_id'],
+    help: 'Requests refused since this process started because their key, or the tenant with all its keys, sent too many, by tenant and limit.',
+    labelNames: ['tenant_id', 'limit'],
     registers,
     collect() {
       this.reset()
-      for (const { label, count } of limited.entries())
-        this.inc({ tenant_id: label === DEFAULT_TENANT ? 'default' : label }, count)
+      for (const { label, part, count } of limited.entries())
+        this.inc({ tenant_id: label === DEFAULT_TENANT ? 'default' : label, limit: part }, count)
     }
   })
   return new Counter({

@@ -65,6 +65,7 @@ t.test('every operation by which administrators change something is noted', asyn
   const sink = { kind: 'webhook', url: 'https://example.com/' }
   const type = { schema: { type: 'object', additionalProperties: false }, effect: { kind: 'none' } }
   const projection = '/admin/projections/users'
+  const limits = '/admin/tenants/0191d5a0-7c1e-7000-8000-000000000002/limits'
   const requests: Record<string, [method: 'POST' | 'PUT' | 'DELETE', url: string, payload?: object]> = {
     createApiKey: ['POST', '/admin/api-keys', { name: 'x', scopes: ['state:read'] }],
     revokeApiKey: ['DELETE', '/admin/api-keys/0123456789ab'],
@@ -84,7 +85,9 @@ t.test('every operation by which administrators change something is noted', asyn
     retryParkedUsers: ['POST', `${projection}/parked/retry`, {}],
     rebuildProjection: ['POST', `${projection}/rebuild`],
     dropOldTables: ['DELETE', `${projection}/old-tables`],
-    runArchive: ['POST', '/admin/archive/runs', { dryRun: true }]
+    runArchive: ['POST', '/admin/archive/runs', { dryRun: true }],
+    setTenantLimits: ['PUT', limits, { requestsPerSecond: 1000 }],
+    removeTenantLimits: ['DELETE', limits]
   }
   const changing = operationsOf(service.app).filter(
     ({ method, scopes }) => method !== 'GET' && scopes?.some((scope) => /admin|tenants/.test(scope))

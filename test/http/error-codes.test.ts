@@ -60,6 +60,7 @@ const provenIn: Record<ErrorCode, string> = {
   SUBSCRIPTION_NOT_FOUND: 'subscriptions',
   SUBSCRIPTIONS_FULL: 'subscriptions',
   TARGET_AMBIGUOUS: 'state',
+  TENANT_LIMITS_FULL: 'tenant-limits',
   TENANT_FORBIDDEN: 'auth',
   TOO_MANY_STREAMS: 'feed-stream',
   UNAUTHENTICATED: 'auth',

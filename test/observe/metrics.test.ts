@@ -73,7 +73,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
   metrics.feedStreams(1)
   metrics.feedStreamed(3)
   metrics.feedPolled()
-  metrics.rateLimited(randomUUID())
+  metrics.rateLimited(randomUUID(), 'key')
   metrics.countedAlone()
   const samples = await scrape()
 
@@ -91,7 +91,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_projection_parked_users: ['gauge', ['projection']],
     event_patch_failures_total: ['counter', ['event_type', 'patch']],
     event_projection_parkings_total: ['counter', ['projection']],
-    event_rate_limited_requests_total: ['counter', ['tenant_id']],
+    event_rate_limited_requests_total: ['counter', ['limit', 'tenant_id']],
     event_rate_counted_alone_total: ['counter', []],
     event_archive_events: ['gauge', ['tier']],
     event_archive_bytes: ['gauge', ['tier']],

@@ -8,6 +8,28 @@ import { instant, noQuery, problems, tenantHeaders } from '../schemas.js'
 
 const momentOrNull = (description: string) => Type.Union([instant(description), Type.Null()])
 
+export const EventStatistics = Type.Object({
+  totalEvents: Type.Integer(),
+  totalUsers: Type.Integer({ description: 'users that were ever created' }),
+  eventsByType: Type.Record(Type.String(), Type.Integer()),
+  oldestEvent: momentOrNull('when the first event was recorded'),
+  newestEvent: momentOrNull('when the last event was recorded'),
+  storageBytes: Type.Integer({ description: 'disk space of all events of the store, with their indexes' })
+})
+
+export const SnapshotStatistics = Type.Object({
+  totalSnapshots: Type.Integer(),
+  snapshotsByAggregate: Type.Array(
+    Type.Object({ aggregateId: Type.String({ format: 'uuid' }), snapshots: Type.Integer() }),
+    {
+      description: 'users with the most snapshots, largest first'
+    }
+  ),
+  averageSnapshotSize: Type.Number({ description: 'bytes of state as JSON; 0 when there are none' }),
+  oldestSnapshot: momentOrNull('when the oldest was made'),
+  newestSnapshot: momentOrNull('when the newest was made')
+})
+
 const day = (description: string) => Type.String({ format: 'date', description })
 
 const ActivityInterval = Type.Object({
@@ -46,14 +68,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
         headers: tenantHeaders,
         querystring: noQuery,
         response: {
-          200: Type.Object({
-            totalEvents: Type.Integer(),
-            totalUsers: Type.Integer({ description: 'users that were ever created' }),
-            eventsByType: Type.Record(Type.String(), Type.Integer()),
-            oldestEvent: momentOrNull('when the first event was recorded'),
-            newestEvent: momentOrNull('when the last event was recorded'),
-            storageBytes: Type.Integer({ description: 'disk space of all events of the store, with their indexes' })
-          }),
+          200: EventStatistics,
           ...problems([])
         }
       }
@@ -83,18 +98,7 @@ export const statsRoutes: FastifyPluginAsyncTypebox<{ statistics: StatisticsServ
           { additionalProperties: false }
         ),
         response: {
-          200: Type.Object({
-            totalSnapshots: Type.Integer(),
-            snapshotsByAggregate: Type.Array(
-              Type.Object({ aggregateId: Type.String({ format: 'uuid' }), snapshots: Type.Integer() }),
-              {
-                description: 'users with the most snapshots, largest first'
-              }
-            ),
-            averageSnapshotSize: Type.Number({ description: 'bytes of state as JSON; 0 when there are none' }),
-            oldestSnapshot: momentOrNull('when the oldest was made'),
-            newestSnapshot: momentOrNull('when the newest was made')
-          }),
+          200: SnapshotStatistics,
           ...problems([])
         }
       }
