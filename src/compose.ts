@@ -39,6 +39,7 @@ import { createFollow } from './services/follow.js'
 import { createHealthService } from './services/health.js'
 import { createImportService } from './services/import.js'
 import { createLogTail } from './services/log-tail.js'
+import { admitOperator, noteCommand, type Operator } from './services/operator.js'
 import { createProjectionService } from './services/projections.js'
 import { createReplayService } from './services/replay.js'
 import { createRequestCounter } from './services/request-counter.js'
@@ -81,12 +82,13 @@ const TAIL_GAP_MS = 10
 /**
  * Migrates the database at `databaseUrl` and builds the service on it. Nothing listens and nothing runs in the background yet.
  * `silenceMs` is how long the body of an import may bring nothing, and who asked for an export may take nothing.
+ * With an `operator` nobody else is let in.
  */
 export async function compose(
   config: Config,
   databaseUrl: string,
   logger: FastifyBaseLogger | false,
-  { silenceMs }: { silenceMs?: number | undefined } = {}
+  { silenceMs, operator }: { silenceMs?: number | undefined; operator?: Operator } = {}
 ): Promise<Service> {
   const migrations = await readMigrations()
   await migrate(databaseUrl, { migrations })
@@ -252,8 +254,8 @@ export async function compose(
   const tenantLimits = createTenantLimitsService({ db, perKey: config.RATE_LIMIT_PER_SECOND })
   const app = await buildApp({
     services: {
-      access,
-      audit,
+      access: operator ? admitOperator(access, operator) : access,
+      audit: operator ? noteCommand(audit, operator) : audit,
       archive,
       directory,
       events,

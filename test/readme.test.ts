@@ -2,8 +2,11 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
+import type { Command } from 'commander'
 import { type Metric, Registry } from 'prom-client'
 import t from 'tap'
+import { EXIT, EXIT_MEANINGS } from '../src/cli/exit-codes.js'
+import { createProgram } from '../src/cli/program.js'
 import { settings } from '../src/config.js'
 import { createMetrics } from '../src/observe/metrics.js'
 import { testDatabase } from './support/db.js'
@@ -46,7 +49,13 @@ t.test('every command of the tour gives the answer that stands below it', async 
 })
 
 t.test('the tables are those of the code', async (t) => {
-  const written = replaceTable(replaceTable(readme, 'settings', settingRows()), 'metrics', metricRows())
+  const tables = {
+    settings: settingRows(),
+    metrics: metricRows(),
+    commands: commandRows(createProgram({}, process)),
+    'exit codes': exitRows()
+  }
+  const written = Object.entries(tables).reduce((text, [name, rows]) => replaceTable(text, name, rows), readme)
   if (process.env.UPDATE_README) writeFileSync(FILE, written)
   else t.equal(readme, written, 'run UPDATE_README=1 npm test -- test/readme.test.ts and commit the result')
 })
@@ -78,6 +87,17 @@ function settingRows(): string[] {
     return `| \`${name}\` | ${shown} | ${description} |`
   })
 }
+
+/** Of a group those below it. */
+function commandRows(command: Command, before = ''): string[] {
+  const name = `${before}${command.name()}`
+  if (command.commands.length > 0) return command.commands.flatMap((each) => commandRows(each, `${name} `))
+  const usage = command.registeredArguments.map((each) => (each.required ? ` <${each.name()}>` : ` [${each.name()}]`))
+  return [`| \`${name}${usage.join('')}\` | ${command.description()} |`]
+}
+
+const exitRows = (): string[] =>
+  Object.entries(EXIT).map(([name, code]) => `| ${code} | ${EXIT_MEANINGS[name as keyof typeof EXIT]} |`)
 
 function metricRows(): string[] {
   const register = new Registry()

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import postgres from 'postgres'
+import type { Db } from './client.js'
 import { toDbError } from './pg-error.js'
 import { backoffSeconds, createSocketOpener } from './socket.js'
 
@@ -70,10 +71,32 @@ export async function migrate(
   }
 }
 
+export type MigrationStatus = { applied: { name: string; appliedAt: string }[]; missing: string[] }
+
+/** Which migrations were applied to a database and which are missing; changes nothing. Throws MigrationError as `migrate` does. */
+export async function readStatus(db: Pick<Db, 'query'>): Promise<MigrationStatus> {
+  const known = await readMigrations()
+  const [ledger] = await db.query<{ empty: boolean }>("SELECT to_regclass('schema_migrations') IS NULL AS empty")
+  const rows = ledger!.empty
+    ? []
+    : await db.query<LedgerRow & { appliedAt: string }>(
+        `SELECT number, name, hash, to_char("appliedAt" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "appliedAt"
+         FROM schema_migrations ORDER BY number`
+      )
+  return {
+    applied: rows.map(({ name, appliedAt }) => ({ name, appliedAt })),
+    missing: missingIn(rows, known).map(({ name }) => name)
+  }
+}
+
+type LedgerRow = { number: number; name: string; hash: string }
+
 async function findMissing(sql: postgres.Sql, known: Migration[]): Promise<Migration[]> {
-  const rows = await sql.unsafe<{ number: number; name: string; hash: string }[]>(
-    'SELECT number, name, hash FROM schema_migrations ORDER BY number'
-  )
+  const rows = await sql.unsafe<LedgerRow[]>('SELECT number, name, hash FROM schema_migrations ORDER BY number')
+  return missingIn(rows, known)
+}
+
+function missingIn(rows: readonly LedgerRow[], known: Migration[]): Migration[] {
   for (const row of rows) {
     const migration = known.find(({ number }) => number === row.number)
     if (!migration) {

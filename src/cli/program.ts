@@ -1,0 +1,33 @@
+/** The tree of commands: groups stand in files of their own. */
+import { Command } from 'commander'
+import { addArchive } from './archive.js'
+import { createCli, globalOptions } from './cli.js'
+import { EXIT, EXIT_MEANINGS } from './exit-codes.js'
+import { addKeys } from './key.js'
+import type { Io } from './output.js'
+
+const WHERE = `
+They work on the database of DATABASE_URL, or without it on the embedded one in DATA_DIR (./data), also while the service
+runs; with --url they ask a running service.
+`
+
+/** All commands; nothing runs before it is told what was typed. */
+export function createProgram(env: Record<string, string | undefined>, io: Io): Command {
+  const cli = createCli(env, io)
+  const program = new Command('user-events')
+    .description('Tools for a user-event-store.')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
+    .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', () => `${WHERE}\nExit codes:\n${exitCodes()}`)
+  for (const option of globalOptions()) program.addOption(option)
+  addKeys(program, cli)
+  addArchive(program, cli)
+  return program
+}
+
+const exitCodes = (): string =>
+  Object.entries(EXIT)
+    .map(([name, code]) => `  ${code}  ${EXIT_MEANINGS[name as keyof typeof EXIT]}`)
+    .join('\n')

@@ -1,0 +1,23 @@
+/** Runs one command to its end. */
+import { CommanderError } from 'commander'
+import { EXIT, exitCodeOf, Finding, ServiceError } from './exit-codes.js'
+import { type Io, plain } from './output.js'
+import { createProgram } from './program.js'
+
+/** Runs what was typed, as `['key', 'list']`, and resolves with the exit code. What goes wrong is said on stderr. */
+export async function run(env: Record<string, string | undefined>, typed: readonly string[], io: Io): Promise<number> {
+  try {
+    await createProgram(env, io).parseAsync(typed, { from: 'user' })
+    return EXIT.done
+  } catch (err) {
+    // What is wrong with the command line, and what was found, was said already.
+    if (!(err instanceof CommanderError || err instanceof Finding))
+      io.stderr.write(`error: ${messageOf(err as Error)}\n`)
+    return exitCodeOf(err)
+  }
+}
+
+function messageOf(err: Error): string {
+  const code = err instanceof ServiceError && err.problem.code ? ` (${err.problem.code})` : ''
+  return err.message.split('\n').map(plain).join('\n') + code
+}
