@@ -51,6 +51,7 @@ import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
 import type { AuditService } from './services/audit.js'
 import type { DirectoryService } from './services/directory.js'
+import type { EffectService } from './services/effects.js'
 import type { EventTypeService } from './services/event-types.js'
 import type { EventService } from './services/events.js'
 import type { ExportService } from './services/export.js'
@@ -74,6 +75,7 @@ export type Services = {
   feed: FeedService
   eventTypes: EventTypeService
   replay: ReplayService
+  effects: EffectService
   snapshots: SnapshotService
   statistics: StatisticsService
   projections: ProjectionService
@@ -169,7 +171,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
     silenceMs: parts.silenceMs
   })
   await app.register(userRoutes, { directory: services.directory, cursors })
-  await app.register(replayRoutes, { replay: services.replay })
+  await app.register(replayRoutes, { replay: services.replay, effects: services.effects })
   await app.register(snapshotRoutes, { snapshots: services.snapshots })
   await app.register(eventTypeRoutes, { eventTypes: services.eventTypes })
   await app.register(verifyRoutes, { verify: services.verify })

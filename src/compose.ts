@@ -30,6 +30,7 @@ import { createArchiveService } from './services/archive.js'
 import { createAuditService } from './services/audit.js'
 import { ClaimsRefused, settleClaims } from './services/claims.js'
 import { createDirectoryService } from './services/directory.js'
+import { createEffectService } from './services/effects.js'
 import { createEventTypeService } from './services/event-types.js'
 import { createEventService } from './services/events.js'
 import { createExportService } from './services/export.js'
@@ -226,6 +227,7 @@ export async function compose(
     onStored: wakeFollowers
   })
   const verify = createVerifyService({ db, replay, eventTypes, buckets })
+  const effects = createEffectService({ db, replay, eventTypes, buckets })
   const follow = createFollow({
     db: everyone,
     projection: usersProjection.name,
@@ -258,6 +260,7 @@ export async function compose(
       audit: operator ? noteCommand(audit, operator) : audit,
       archive,
       directory,
+      effects,
       events,
       eventTypes,
       exports,

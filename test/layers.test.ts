@@ -119,6 +119,7 @@ const allowances = new Map([
   ['edge/webhook-signature.ts > domain/subscription.ts', 'a key is read as it is written'],
   ['edge/webhook-sink.ts > domain/cloud-event.ts', 'what an event looks like outside is one function'],
   ['http/routes/events.ts > services/events.ts', 'the limits of the route are those of the service'],
+  ['http/routes/replay.ts > services/effects.ts', 'the limits of the route are those of the service'],
   ['http/routes/replay.ts > services/diff.ts', 'a service that is one function over another needs no building']
 ])
 

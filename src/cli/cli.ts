@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Db } from '../db/client.js'
 import { UUID } from '../domain/event.js'
+import { parseInstant } from '../domain/formats.js'
 import { type Client, createClient } from './client.js'
 import type { DatabasePlace } from './database.js'
 import { UsageError } from './exit-codes.js'
@@ -84,6 +85,12 @@ function nameOf(command: Command, args: readonly string[] = []): string {
 export function uuidOf(text: string): string {
   if (new RegExp(UUID).test(text)) return text.toLowerCase()
   throw new InvalidArgumentError('Expected a UUID.')
+}
+
+export function momentOf(text: string): string {
+  const moment = parseInstant(text)
+  if (moment) return moment
+  throw new InvalidArgumentError('Expected an RFC 3339 date-time such as 2027-01-01T00:00:00Z.')
 }
 
 /** A whole number of at least `min`. */

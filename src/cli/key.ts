@@ -1,9 +1,8 @@
 /** `user-events key …`: API keys. On the database they are made without one; so the first key comes to be. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isScope, SCOPES, type Scope } from '../domain/access.js'
-import { parseInstant } from '../domain/formats.js'
 import type { ShownKey } from '../services/access.js'
-import type { Cli } from './cli.js'
+import { type Cli, momentOf } from './cli.js'
 import { pathOf } from './client.js'
 
 type CreateOptions = { name: string; scopes: Scope[]; expires?: string }
@@ -65,10 +64,4 @@ function scopesOf(list: string): Scope[] {
   if (wrong !== undefined)
     throw new InvalidArgumentError(`"${wrong}" is no scope; expected some of ${SCOPES.join(',')}.`)
   return words as Scope[]
-}
-
-export function momentOf(text: string): string {
-  const moment = parseInstant(text)
-  if (moment) return moment
-  throw new InvalidArgumentError('Expected an RFC 3339 date-time such as 2027-01-01T00:00:00Z.')
 }

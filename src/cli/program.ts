@@ -5,6 +5,8 @@ import { createCli, globalOptions } from './cli.js'
 import { EXIT, EXIT_MEANINGS } from './exit-codes.js'
 import { addKeys } from './key.js'
 import type { Io } from './output.js'
+import { addStats } from './stats.js'
+import { addUserCommands } from './user.js'
 
 const WHERE = `
 They work on the database of DATABASE_URL, or without it on the embedded one in DATA_DIR (./data), also while the service
@@ -22,6 +24,8 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', () => `${WHERE}\nExit codes:\n${exitCodes()}`)
   for (const option of globalOptions()) program.addOption(option)
+  addUserCommands(program, cli)
+  addStats(program, cli)
   addKeys(program, cli)
   addArchive(program, cli)
   return program

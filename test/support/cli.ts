@@ -77,6 +77,15 @@ export async function cliDatabases(t: Test): Promise<CliTarget[]> {
   return (await Promise.all([onDatabase(t), onEmbedded(t)])).map((place) => targetOf(t, place))
 }
 
+/** Makes tests that are run on each of the targets. */
+export const onEach =
+  (t: Test, targets: readonly CliTarget[]) =>
+  (name: string, test: (t: Test, target: CliTarget) => Promise<void>): void => {
+    t.test(name, async (t) => {
+      for (const target of targets) await t.test(target.name, (t) => test(t, target))
+    })
+  }
+
 async function onDatabase(t: Test): Promise<Place> {
   const service = await testService(t, { background: true })
   return { name: 'DATABASE_URL', env: { DATABASE_URL: service.database.url }, url: await listen(service) }

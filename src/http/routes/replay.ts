@@ -4,11 +4,13 @@ import { Type } from '@sinclair/typebox'
 import { DomainError } from '../../domain/errors.js'
 import { etagOf } from '../../domain/version.js'
 import { diffStates } from '../../services/diff.js'
+import { EFFECTS_MAX, type EffectService } from '../../services/effects.js'
 import type { ReplayedState, ReplayService } from '../../services/replay.js'
 import {
   instant,
   keyOf,
   momentOf,
+  nullable,
   problems,
   ref,
   tenantHeader,
@@ -47,7 +49,8 @@ const versionFromZero = (description: string) => Type.Integer({ minimum: 0, maxi
 
 export const replayRoutes: FastifyPluginAsyncTypebox<{
   replay: ReplayService
-}> = async (app, { replay }) => {
+  effects: EffectService
+}> = async (app, { replay, effects }) => {
   app.get(
     '/users/:userId/state',
     {
@@ -140,6 +143,55 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
       }
     },
     (request) => diffStates(replay, keyOf(request), request.query.fromVersion, request.query.toVersion)
+  )
+
+  app.get(
+    '/users/:userId/effects',
+    {
+      config: { scopes: ['state:read'] },
+      schema: {
+        operationId: 'readEffects',
+        summary: 'What each event did to the state',
+        description:
+          'Of each event, in order, the RFC 6902 operations that turn the state before it into the one after it. Before the first the state is null.',
+        tags: ['state'],
+        params: userParams,
+        headers: tenantHeaders,
+        querystring: Type.Object(
+          {
+            fromVersion: Type.Integer({
+              minimum: 1,
+              maximum: 2_147_483_647,
+              default: 1,
+              description: 'event to begin with; `next` of the page before'
+            }),
+            limit: Type.Integer({ minimum: 1, maximum: EFFECTS_MAX, default: 100 }),
+            useSnapshot: Type.Boolean({ default: true, description: 'false folds every event, for debugging' })
+          },
+          { additionalProperties: false }
+        ),
+        response: {
+          200: Type.Object({
+            userId: Type.String({ format: 'uuid' }),
+            version: Type.Integer({ description: 'newest version of the user' }),
+            effects: Type.Array(
+              Type.Object({
+                version: Type.Integer(),
+                eventType: Type.String(),
+                createdAt: instant('when it was recorded'),
+                operations: Type.Array(Operation)
+              })
+            ),
+            next: nullable(Type.Integer({ description: 'where the next page begins; null on the last' }))
+          }),
+          ...problems(['ARCHIVE_OFFLINE', 'USER_NOT_FOUND', 'VERSION_NOT_FOUND'])
+        }
+      }
+    },
+    (request) => {
+      const { fromVersion, limit, useSnapshot } = request.query
+      return effects.read(keyOf(request), { from: fromVersion, limit, useSnapshot })
+    }
   )
 }
 
