@@ -33,6 +33,10 @@ export function createCli(env: Record<string, string | undefined>, io: Io) {
     }
   }
   return {
+    /** Whether the command line or the environment names a service. */
+    isAtService: (command: Command): boolean =>
+      command.optsWithGlobals<Globals>().url !== undefined || Boolean(env.USER_EVENTS_URL),
+
     /** An action that asks a service: the one at --url, or one on the database of this machine that is there for the command alone. */
     asking<Options extends object>(work: (client: Client, given: Given<Options>) => Promise<void>): Action {
       return acting(async (given: Given<Options>, command) => {

@@ -7,6 +7,7 @@ import { addKeys } from './key.js'
 import type { Io } from './output.js'
 import { addStats } from './stats.js'
 import { addUserCommands } from './user.js'
+import { addVerify } from './verify.js'
 
 const WHERE = `
 They work on the database of DATABASE_URL, or without it on the embedded one in DATA_DIR (./data), also while the service
@@ -26,6 +27,7 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
   for (const option of globalOptions()) program.addOption(option)
   addUserCommands(program, cli)
   addStats(program, cli)
+  addVerify(program, cli)
   addKeys(program, cli)
   addArchive(program, cli)
   return program

@@ -1,11 +1,12 @@
 /** Whether what is served and kept of a user is what its events say: all of them are folded anew and compared. */
-import jsonPatch, { type Operation } from 'fast-json-patch'
+import type { Operation } from 'fast-json-patch'
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
 import type { Catalog } from '../domain/catalog.js'
+import { differenceOf } from '../domain/compare-states.js'
 import type { StreamKey } from '../domain/event.js'
 import { fold, nothingFolded, type Replay } from '../domain/replay.js'
-import { isStateOf, type User } from '../domain/user.js'
+import type { User } from '../domain/user.js'
 import { selectSlice } from '../store/replay.js'
 import { selectSnapshotStates } from '../store/snapshots.js'
 import type { EventTypeService } from './event-types.js'
@@ -86,10 +87,7 @@ export function createVerifyService(parts: {
 
 type Found = { version: number; state: unknown }
 
-/** What is no state at all is to be replaced as a whole. */
 function compare(key: StreamKey, { version, state }: Found, right: User): Compared {
-  const operations: Operation[] = isStateOf(key, state)
-    ? jsonPatch.compare(state, right)
-    : [{ op: 'replace', path: '', value: right }]
+  const operations = differenceOf(key, state, right)
   return { version, correct: operations.length === 0, operations }
 }

@@ -28,10 +28,13 @@ export type TestDatabase = {
   run<Row extends object>(text: string): Promise<Row[]>
 }
 
-/** A clone of the migrated template, or an empty database. */
-export async function testDatabase(t: Test, { empty = false } = {}): Promise<TestDatabase> {
+/** A clone of the migrated template or of another database, to which nobody is connected; or an empty one. */
+export async function testDatabase(
+  t: Test,
+  { empty = false, template }: { empty?: boolean; template?: string } = {}
+): Promise<TestDatabase> {
   const name = `ues_test_${randomBytes(8).toString('hex')}`
-  await asAdmin(`CREATE DATABASE ${name}${empty ? '' : ` TEMPLATE ${needed('TEST_TEMPLATE')}`}`)
+  await asAdmin(`CREATE DATABASE ${name}${empty ? '' : ` TEMPLATE ${template ?? needed('TEST_TEMPLATE')}`}`)
   t.teardown(() => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
   const url = new URL(needed('TEST_SERVER_URL'))
   url.pathname = `/${name}`

@@ -37,7 +37,7 @@ export const usersProjection: Projection = {
     const after = stateAfter(event, before, catalog)
     const count = current(typeKey(event))
     return [
-      { table: directory, row: rowOf(after, event) },
+      { table: directory, row: directoryRow(after, event) },
       {
         table: eventsOfDays,
         row: { ...typeKey(event).row, events: ((count?.events ?? 0) as number) + 1 }
@@ -73,7 +73,11 @@ function instant(text: string | null): string | null {
 }
 const YEAR_1 = Date.UTC(-1, 12) + 366 * 86_400_000
 
-function rowOf(state: User, event: ProjectedEvent): Row {
+/** The row of the directory that shows `state`, which was reached by `event`. */
+export function directoryRow(
+  state: User,
+  event: Pick<ProjectedEvent, 'aggregateId' | 'tenantId' | 'version' | 'position' | 'createdAt'>
+): Row {
   return {
     userId: event.aggregateId,
     tenantId: event.tenantId,
