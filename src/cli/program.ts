@@ -4,8 +4,12 @@ import { addArchive } from './archive.js'
 import { createCli, globalOptions } from './cli.js'
 import { EXIT, EXIT_MEANINGS } from './exit-codes.js'
 import { addKeys } from './key.js'
+import { addOutbox } from './outbox.js'
 import type { Io } from './output.js'
+import { addProjections } from './projections.js'
+import { addSnapshots } from './snapshots.js'
 import { addStats } from './stats.js'
+import { addTypes } from './types.js'
 import { addUserCommands } from './user.js'
 import { addVerify } from './verify.js'
 
@@ -29,6 +33,10 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
   addStats(program, cli)
   addVerify(program, cli)
   addKeys(program, cli)
+  addSnapshots(program, cli)
+  addOutbox(program, cli)
+  addProjections(program, cli)
+  addTypes(program, cli)
   addArchive(program, cli)
   return program
 }

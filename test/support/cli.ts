@@ -65,6 +65,9 @@ export type CliTarget = {
   append(userId: string, events: object[]): Promise<void>
 }
 
+/** Receivers of tests are on this machine. */
+const SETTINGS = { WEBHOOK_PRIVATE_ADDRESSES: 'true' }
+
 type Place = { name: string; env: Record<string, string>; url: string; headers?: Record<string, string> }
 
 /** The command on DATABASE_URL, on an embedded database while the service runs on it, and against a service at --url with a key. */
@@ -87,7 +90,7 @@ export const onEach =
   }
 
 async function onDatabase(t: Test): Promise<Place> {
-  const service = await testService(t, { background: true })
+  const service = await testService(t, { background: true, env: SETTINGS })
   return { name: 'DATABASE_URL', env: { DATABASE_URL: service.database.url }, url: await listen(service) }
 }
 
@@ -95,13 +98,13 @@ async function onEmbedded(t: Test): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), 'user-events-cli-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const env = { DATA_DIR: join(folder, 'data') }
-  const { url, end } = await startProcess(t, env, folder)
+  const { url, end } = await startProcess(t, { ...env, ...SETTINGS }, folder)
   t.teardown(() => end('SIGTERM'))
   return { name: 'embedded', env, url }
 }
 
 async function atUrl(t: Test): Promise<Place> {
-  const url = await listen(await testService(t, { background: true, env: GUARDED }))
+  const url = await listen(await testService(t, { background: true, env: { ...GUARDED, ...SETTINGS } }))
   const env = { USER_EVENTS_URL: url, USER_EVENTS_KEY: ADMIN_KEY }
   return { name: '--url', env, url, headers: bearing(ADMIN_KEY) }
 }
