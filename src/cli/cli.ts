@@ -11,7 +11,10 @@ import { createOutput, type Io, type Output } from './output.js'
 type Globals = { url?: string; key?: string; tenant?: string; json?: true }
 
 /** What a command was given. */
-export type Given<Options> = { args: string[]; options: Options & Globals; output: Output }
+export type Given<Options> = { args: string[]; options: Options & Globals; output: Output } & Pick<
+  Io,
+  'stdin' | 'onInterrupt'
+>
 
 // biome-ignore lint/suspicious/noExplicitAny: as commander has it
 type Action = (...params: any[]) => Promise<void>
@@ -26,10 +29,10 @@ export function createCli(env: Record<string, string | undefined>, io: Io) {
       const options = command.optsWithGlobals<Options & Globals>()
       const url = options.url ?? (env.USER_EVENTS_URL ? urlOf(env.USER_EVENTS_URL) : undefined)
       const given = { ...options, ...(url ? { url } : {}) }
-      await work(
-        { args: command.processedArgs as string[], options: given, output: createOutput(options.json === true, io) },
-        command
-      )
+      const output = createOutput(options.json === true, io)
+      const { stdin, onInterrupt } = io
+      const args = command.processedArgs as string[]
+      await work({ args, options: given, output, stdin, ...(onInterrupt ? { onInterrupt } : {}) }, command)
     }
   }
   return {

@@ -9,4 +9,11 @@ process.stdout.on('error', (err: NodeJS.ErrnoException) => {
   process.exit(EXIT.done)
 })
 
-process.exitCode = await run(process.env, process.argv.slice(2), process)
+function onInterrupt(): AbortSignal {
+  const controller = new AbortController()
+  process.once('SIGINT', () => controller.abort())
+  return controller.signal
+}
+
+const { stdin, stdout, stderr } = process
+process.exitCode = await run(process.env, process.argv.slice(2), { stdin, stdout, stderr, onInterrupt })

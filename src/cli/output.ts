@@ -3,12 +3,18 @@
  * anything, so control characters are shown and never sent to the terminal.
  */
 import { once } from 'node:events'
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { styleText } from 'node:util'
 import { type Progress, reportProgress } from './progress.js'
 
-/** Where a command prints. */
-export type Io = { stdout: Writable & { isTTY?: boolean }; stderr: Writable & { isTTY?: boolean } }
+/** Where a command reads and prints. */
+export type Io = {
+  stdin: Readable
+  stdout: Writable & { isTTY?: boolean }
+  stderr: Writable & { isTTY?: boolean }
+  /** Called by what would go on for ever: Ctrl-C aborts it from then on, instead of ending the process. */
+  onInterrupt?: () => AbortSignal
+}
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -17,7 +23,7 @@ export type TableRow = Record<string, Cell>
 
 export type Output = ReturnType<typeof createOutput>
 
-export function createOutput(json: boolean, { stdout, stderr }: Io) {
+export function createOutput(json: boolean, { stdout, stderr }: Pick<Io, 'stdout' | 'stderr'>) {
   /** `text` in a colour if stdout is a terminal and NO_COLOR is not set. */
   const styled = (style: Style, text: string): string => styleText(style, text, { stream: stdout })
 

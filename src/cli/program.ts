@@ -9,6 +9,8 @@ import type { Io } from './output.js'
 import { addProjections } from './projections.js'
 import { addSnapshots } from './snapshots.js'
 import { addStats } from './stats.js'
+import { addTail } from './tail.js'
+import { addTransfer } from './transfer.js'
 import { addTypes } from './types.js'
 import { addUserCommands } from './user.js'
 import { addVerify } from './verify.js'
@@ -32,6 +34,8 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
   addUserCommands(program, cli)
   addStats(program, cli)
   addVerify(program, cli)
+  addTail(program, cli)
+  addTransfer(program, cli)
   addKeys(program, cli)
   addSnapshots(program, cli)
   addOutbox(program, cli)

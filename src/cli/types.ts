@@ -1,10 +1,11 @@
 /** `user-events types …`: the event types, and further ones of your own. */
 import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import type { Break } from '../domain/examine-type.js'
 import type { TypeDetails, TypeSummary } from '../services/event-types.js'
-import { type Cli, wholeOf } from './cli.js'
+import { type Cli, type Given, wholeOf } from './cli.js'
 import { type Client, pathOf } from './client.js'
 import { Finding, UsageError } from './exit-codes.js'
 import { plain } from './output.js'
@@ -42,14 +43,16 @@ export function addTypes(program: Command, cli: Cli): void {
   defined(
     types.command('register').description('make a version of a type of your own; it can never be changed')
   ).action(
-    cli.asking<RegisterOptions>(async (client, { args, options, output }) => {
-      const made = await put(client, args, options, false)
+    cli.asking<RegisterOptions>(async (client, given) => {
+      const { output } = given
+      const made = await put(client, given, false)
       await output.print(made, () => [`${made.eventType} ${made.version} is registered.`, ...breaksOf(made)].join('\n'))
     })
   )
   defined(types.command('check').description('what would break if it were registered; nothing is')).action(
-    cli.asking<RegisterOptions>(async (client, { args, options, output }) => {
-      const checked = await put(client, args, options, true)
+    cli.asking<RegisterOptions>(async (client, given) => {
+      const { output } = given
+      const checked = await put(client, given, true)
       const good = [`${checked.eventType} ${checked.version} can be registered, and breaks nothing.`]
       await output.print(checked, () => (checked.breaks.length === 0 ? good : breaksOf(checked)).join('\n'))
       if (checked.breaks.length > 0) throw new Finding()
@@ -64,23 +67,17 @@ const defined = (command: Command): Command =>
     .requiredOption('--file <file>', 'its definition as JSON: schema, effect, upcast; - for stdin')
     .option('--global', 'for all tenants')
 
-async function put(
-  client: Client,
-  args: string[],
-  { file, global }: RegisterOptions,
-  dryRun: boolean
-): Promise<Registered> {
+async function put(client: Client, given: Given<RegisterOptions>, dryRun: boolean): Promise<Registered> {
+  const { args, options, stdin } = given
   const [type = '', version = ''] = args
-  const query = { scope: global ? 'global' : 'tenant', dryRun }
-  return await client.ask('PUT', pathOf`/event-types/${type}/versions/${version}`, {
-    query,
-    body: await definitionOf(file)
-  })
+  const query = { scope: options.global ? 'global' : 'tenant', dryRun }
+  const body = await definitionOf(options.file, stdin)
+  return await client.ask('PUT', pathOf`/event-types/${type}/versions/${version}`, { query, body })
 }
 
-async function definitionOf(file: string): Promise<object> {
+async function definitionOf(file: string, stdin: Readable): Promise<object> {
   try {
-    const found: unknown = JSON.parse(file === '-' ? await text(process.stdin) : await readFile(file, 'utf8'))
+    const found: unknown = JSON.parse(file === '-' ? await text(stdin) : await readFile(file, 'utf8'))
     if (typeof found === 'object' && found !== null) return found
     throw new Error('it is no object')
   } catch (err) {

@@ -21,7 +21,8 @@ export function registerDeadline(app: FastifyInstance, ms: number): void {
       request.log.warn({ code: failure.code }, 'request refused')
       sendProblem(reply, failure, request.url)
     }
-    timers.set(request, setTimeout(expire, ms))
+    // A stream whose client left has no response that ends: its timer must not keep a process that is done.
+    timers.set(request, setTimeout(expire, ms).unref())
     done()
   })
   app.addHook('onResponse', (request, _reply, done) => {

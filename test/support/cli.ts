@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
@@ -36,16 +36,29 @@ export const cli = ({ url }: Pick<TestDatabase, 'url'>, ...args: string[]): Prom
   cliIn({ DATABASE_URL: url }, ...args)
 
 /** The same in this process, which takes a fraction of the time. */
-export async function runIn(env: Record<string, string>, ...args: string[]): Promise<Ended> {
+export const runIn = (env: Record<string, string>, ...args: string[]): Promise<Ended> => runWith({}, env, ...args)
+
+/** The same with something on stdin, and a signal to end it. */
+export async function runWith(
+  { input = '', signal, onOut = () => {} }: { input?: string; signal?: AbortSignal; onOut?: (text: string) => void },
+  env: Record<string, string>,
+  ...args: string[]
+): Promise<Ended> {
   const texts = { out: '', err: '' }
   const into = (name: 'out' | 'err') =>
     new Writable({
       write(chunk, _encoding, done) {
         texts[name] += chunk
+        if (name === 'out') onOut(String(chunk))
         done()
       }
     })
-  const code = await run(env, args, { stdout: into('out'), stderr: into('err') })
+  const code = await run(env, args, {
+    stdin: Readable.from([Buffer.from(input)]),
+    stdout: into('out'),
+    stderr: into('err'),
+    ...(signal ? { onInterrupt: () => signal } : {})
+  })
   return { code, ...texts }
 }
 
