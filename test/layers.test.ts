@@ -100,8 +100,9 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   },
   'optional-parts.ts': { values: ['edge', 'start-error.ts'], types: ['config.ts', 'observe'] },
   'start-error.ts': { values: [] },
-  'main.ts': { values: ['start-error.ts', 'compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
-  cli: { values: ['cli', 'app.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
+  'main.ts': { values: ['serve.ts', 'start-error.ts', 'config.ts', 'db'] },
+  'serve.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
+  cli: { values: ['cli', 'app.ts', 'serve.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
 }
 
 /** Single exceptions, each with its reason. */
@@ -130,7 +131,7 @@ const technologies: [RegExp, string[]][] = [
   [/^(jose|redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
-  [/^pino$/, ['main.ts', 'cli']]
+  [/^pino$/, ['serve.ts', 'cli']]
 ]
 
 const edge = ({ from, to }: Import): string => `${from} > ${to}`

@@ -54,22 +54,32 @@ export function createCli(env: Record<string, string | undefined>, io: Io) {
       })
     },
 
+    /** An action that needs no more than the environment, and takes no --url. */
+    here(work: (env: Record<string, string | undefined>) => Promise<void>): Action {
+      return acting(async ({ options }, command) => {
+        if (options.url !== undefined) throw onlyHere(command)
+        await work(env)
+      })
+    },
+
     /** An action on the database itself; `asItIs` also on one of another version. */
     onDatabase<Options extends object>(
       work: (db: Db, given: Given<Options>, place: DatabasePlace) => Promise<void>,
       how: { asItIs?: boolean; poolMax?: number } = {}
     ): Action {
       return acting(async (given: Given<Options>, command) => {
-        if (given.options.url !== undefined)
-          throw new UsageError(
-            `${nameOf(command)} works on the database only. Leave --url (USER_EVENTS_URL) out, and say by DATABASE_URL or DATA_DIR where it is.`
-          )
+        if (given.options.url !== undefined) throw onlyHere(command)
         const { withDatabaseOf } = await import('./database.js')
         await withDatabaseOf(env, (db, place) => work(db, given, place), how)
       })
     }
   }
 }
+
+const onlyHere = (command: Command): UsageError =>
+  new UsageError(
+    `${nameOf(command)} works on the database only. Leave --url (USER_EVENTS_URL) out, and say by DATABASE_URL or DATA_DIR where it is.`
+  )
 
 /** Options that every command takes, before or after its name. */
 export const globalOptions = (): Option[] => [

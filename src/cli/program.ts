@@ -2,11 +2,14 @@
 import { Command } from 'commander'
 import { addArchive } from './archive.js'
 import { createCli, globalOptions } from './cli.js'
+import { addDoctor } from './doctor.js'
 import { EXIT, EXIT_MEANINGS } from './exit-codes.js'
 import { addKeys } from './key.js'
+import { addMigrate } from './migrate.js'
 import { addOutbox } from './outbox.js'
 import type { Io } from './output.js'
 import { addProjections } from './projections.js'
+import { addServe } from './serve.js'
 import { addSnapshots } from './snapshots.js'
 import { addStats } from './stats.js'
 import { addTail } from './tail.js'
@@ -31,6 +34,9 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', () => `${WHERE}\nExit codes:\n${exitCodes()}`)
   for (const option of globalOptions()) program.addOption(option)
+  addServe(program, cli)
+  addMigrate(program, cli)
+  addDoctor(program, cli)
   addUserCommands(program, cli)
   addStats(program, cli)
   addVerify(program, cli)
