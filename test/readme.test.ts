@@ -91,7 +91,11 @@ function settingRows(): string[] {
 /** Of a group those below it. */
 function commandRows(command: Command, before = ''): string[] {
   const name = `${before}${command.name()}`
-  if (command.commands.length > 0) return command.commands.flatMap((each) => commandRows(each, `${name} `))
+  if (command.commands.length > 0)
+    return command
+      .createHelp()
+      .visibleCommands(command)
+      .flatMap((each) => (each.name() === 'help' ? [] : commandRows(each, `${name} `)))
   const usage = command.registeredArguments.map((each) => (each.required ? ` <${each.name()}>` : ` [${each.name()}]`))
   return [`| \`${name}${usage.join('')}\` | ${command.description()} |`]
 }

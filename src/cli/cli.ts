@@ -54,6 +54,10 @@ export function createCli(env: Record<string, string | undefined>, io: Io) {
       })
     },
 
+    /** An action that only prints, whatever the store. */
+    printing: (text: (given: Given<object>) => string): Action =>
+      acting(async (given: Given<object>) => await given.output.line(text(given))),
+
     /** An action that needs no more than the environment, and takes no --url. */
     here(work: (env: Record<string, string | undefined>) => Promise<void>): Action {
       return acting(async ({ options }, command) => {

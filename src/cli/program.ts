@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { addArchive } from './archive.js'
 import { createCli, globalOptions } from './cli.js'
+import { addCompletion } from './completion.js'
 import { addDoctor } from './doctor.js'
 import { EXIT, EXIT_MEANINGS } from './exit-codes.js'
 import { addKeys } from './key.js'
@@ -48,6 +49,7 @@ export function createProgram(env: Record<string, string | undefined>, io: Io): 
   addProjections(program, cli)
   addTypes(program, cli)
   addArchive(program, cli)
+  addCompletion(program, cli)
   return program
 }
 
