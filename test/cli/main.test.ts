@@ -1,10 +1,18 @@
 /** What holds for every command: where it works, what it prints, how it ends. */
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import { WriteStream } from 'node:tty'
+import { promisify } from 'node:util'
 import t from 'tap'
-import { plain, table } from '../../src/cli/output.js'
+import { createOutput, plain, table } from '../../src/cli/output.js'
 import { lineOf, reportProgress } from '../../src/cli/progress.js'
-import { cli, runIn } from '../support/cli.js'
+import { cli, cliIn, MAIN, runIn } from '../support/cli.js'
 import { testDatabase } from '../support/db.js'
 
 t.setTimeout(120_000)
@@ -77,6 +85,43 @@ t.test('progress tells how much, how fast and how long', async (t) => {
   add(2)
   end()
   t.match(written.at(-1), /^\r\[#{20}\] 2 of 2 done, \d+ a second, 0 s left/)
+})
+
+t.test('colours are for terminals, and not where NO_COLOR is set', async (t) => {
+  const stream = (more: object) => Object.assign(new PassThrough(), more)
+  const styled = (stdout: PassThrough) => createOutput(false, { stdout, stderr: stdout }).styled('red', 'x')
+  const depth = (env: object) => () => WriteStream.prototype.getColorDepth({ TERM: 'xterm-256color', ...env })
+  t.equal(styled(stream({ isTTY: true, getColorDepth: depth({}) })), '\u001b[31mx\u001b[39m')
+  t.equal(styled(stream({ isTTY: true, getColorDepth: depth({ NO_COLOR: '1' }) })), 'x')
+  t.equal(styled(stream({})), 'x')
+})
+
+t.test('whoever reads the output may stop, and a slow reader is waited for', async (t) => {
+  const slow = new PassThrough({ highWaterMark: 1 })
+  const { line } = createOutput(false, { stdout: slow, stderr: slow })
+  let written = false
+  const writing = line('more than it takes').then(() => {
+    written = true
+  })
+  await setImmediate()
+  t.notOk(written)
+  slow.resume()
+  await writing
+  const { stdout } = await promisify(execFile)('bash', [
+    '-c',
+    `"${process.execPath}" "${MAIN}" --help | head -1; echo "${'$'}{PIPESTATUS[0]}"`
+  ])
+  t.match(stdout, /^Usage: .*\n0\n$/)
+})
+
+t.test('an embedded database that nobody runs is there for the command alone', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'user-events-cli-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const env = { DATA_DIR: join(folder, 'data') }
+  t.match(await cliIn(env, 'stats', '--json'), { code: 0, out: /"totalEvents":0/ })
+  const left = (await readdir(env.DATA_DIR, { recursive: true })).filter((file) => file.endsWith('postmaster.pid'))
+  t.strictSame(left, [], 'and does not run any more')
+  t.match(await cliIn(env, 'verify', '--all'), { code: 0, out: /All is right: 0 events/ })
 })
 
 /** Where a service was. */

@@ -268,6 +268,49 @@ t.test('several buckets, an archive and a partition that is offline', async (t) 
   ])
 })
 
+t.test('more than a page holds of everything: events of one user, users, snapshots and rows', async (t) => {
+  const database = await testDatabase(t)
+  const service = await testService(t, { database, background: true })
+  const { append, post, get } = service
+  const long = newUserId()
+  await append(long, [userCreated('long'), ...updates(999)])
+  for (let i = 0; i < 2; i++) await append(long, updates(700))
+  const USERS = 450
+  for (let i = 0; i < USERS; i += 50)
+    await Promise.all(Array.from({ length: 50 }, (_, n) => append(newUserId(), [userCreated(`u${i + n}`)])))
+  await followed(service)
+  const { fingerprint } = (await post(`/admin/users/${long}/snapshots`)).data
+  await until(async () => (await get('/stats/events')).data.totalEvents === 2400 + USERS)
+  await service.service.stop()
+  await database.run(`
+    INSERT INTO user_snapshots (id, bucket, "aggregateId", version, state, fingerprint, "tenantId", metadata, "createdAt")
+    SELECT gen_random_uuid(), bucket, "userId", "lastUpdatedVersion", state, '${fingerprint}', "tenantId", '{}', now()
+    FROM user_read_model ON CONFLICT DO NOTHING`)
+  const [{ snapshots }] = (await database.run<{ snapshots: number }>(
+    'SELECT count(*)::integer AS snapshots FROM user_snapshots'
+  )) as [{ snapshots: number }]
+  t.ok(snapshots > USERS)
+  const looked = { users: USERS + 1, events: 2400 + USERS, rows: USERS + 1, snapshots, offlineUsers: 0 }
+  for (const parallel of ['1', '32']) {
+    const found = await verifyAll(database, '--parallel', parallel)
+    t.match(found, { code: 0, correct: true })
+    t.strictSame(found.looked, looked)
+  }
+  await damage(
+    database,
+    `UPDATE user_snapshots SET state = state || '{"phone": "x"}' WHERE "aggregateId" IN (SELECT min("userId"::text)::uuid FROM user_read_model UNION SELECT max("userId"::text)::uuid FROM user_read_model);
+     DELETE FROM user_events WHERE "aggregateId" = '${long}' AND version IN (1000, 2000, 2001)`
+  )
+  const { findings } = await verifyAll(database)
+  const kinds = findings.map(({ kind, version, position }: Expected) => `${kind} ${version ?? ''} ${position ?? ''}`)
+  t.match(kinds.filter((kind: string) => !kind.startsWith('SNAPSHOT')).sort(), [
+    /^POSITION_MISSING/,
+    /^POSITION_MISSING/,
+    /^VERSION_MISSING 1000 /
+  ])
+  t.equal(kinds.filter((kind: string) => kind.startsWith('SNAPSHOT_DIFFERS')).length, 2)
+})
+
 t.test('a store that is written to meanwhile is right all the time', async (t) => {
   const database = await testDatabase(t, { template: store.name })
   const { append, post } = await testService(t, { database, background: true })
