@@ -23,22 +23,26 @@ t.test('keys are listed and revoked', async (t) => {
   const database = await testDatabase(t)
   const tenant = randomUUID()
   const create = ['key', 'create', '--name', 'app', '--tenant', tenant, '--scopes', 'state:read,events:write']
-  const made = JSON.parse((await cli(database, ...create, '--expires', '2100-01-01T00:00:00Z', '--json')).out)
+  const made = JSON.parse(
+    (await runIn({ DATABASE_URL: database.url }, ...create, '--expires', '2100-01-01T00:00:00Z', '--json')).out
+  )
   t.hasStrict(made, {
     tenantId: tenant,
     scopes: ['events:write', 'state:read'],
     expiresAt: '2100-01-01T00:00:00.000Z',
     createdBy: 'user-events'
   })
-  t.match((await cli(database, 'key', 'list')).out, /no keys/)
-  const listed = JSON.parse((await cli(database, 'key', 'list', '--tenant', tenant, '--json')).out)
+  t.match((await runIn({ DATABASE_URL: database.url }, 'key', 'list')).out, /no keys/)
+  const listed = JSON.parse(
+    (await runIn({ DATABASE_URL: database.url }, 'key', 'list', '--tenant', tenant, '--json')).out
+  )
   t.strictSame(listed, [Object.fromEntries(Object.entries(made).filter(([name]) => name !== 'key'))])
-  t.match((await cli(database, 'key', 'list', '--tenant', tenant)).out, made.id)
+  t.match((await runIn({ DATABASE_URL: database.url }, 'key', 'list', '--tenant', tenant)).out, made.id)
   t.match(
-    (await cli(database, 'key', 'revoke', made.id, '--tenant', tenant)).out,
+    (await runIn({ DATABASE_URL: database.url }, 'key', 'revoke', made.id, '--tenant', tenant)).out,
     `The key ${made.id} (app) is revoked.`
   )
-  t.match((await cli(database, 'key', 'list', '--tenant', tenant)).out, /20\d\d-/)
+  t.match((await runIn({ DATABASE_URL: database.url }, 'key', 'list', '--tenant', tenant)).out, /20\d\d-/)
   const { get } = await testService(t, { database, env: { AUTH: 'off' } })
   const { data } = await get('/admin/audit', { 'x-tenant-id': tenant })
   const by = { principal: 'user-events', address: 'local' }
@@ -63,7 +67,7 @@ t.test('what is wrong is said, and the exit code tells what kind of wrong it is'
     [3, ['key', 'revoke', '0123456789ab'], 'There is no API key 0123456789ab']
   ]
   for (const [expected, args, says] of wrong) {
-    const { code, err, out } = await cli(database, ...args)
+    const { code, err, out } = await runIn({ DATABASE_URL: database.url }, ...args)
     t.equal(code, expected, args.join(' '))
     t.match(err, says)
     t.equal(out, '')

@@ -47,23 +47,6 @@ everywhere('what was exported is imported elsewhere, once', async (t, { append, 
   t.match((await runIn(env, 'replay', ada, '--json')).out, /"fullName":"Name 19"/)
 })
 
-everywhere(
-  'a line that is bad ends the import and is named; a file that is not there is no line',
-  async (t, { append, run, env }) => {
-    t.match(await runWith({}, env, 'import', '-'), { code: 0, out: /^Read 0 lines/ })
-    const folder = await testFolder(t)
-    const userId = newUserId()
-    await append(userId, [userCreated(), ...updates(2)])
-    const [first, second] = (await run('export', '--user', userId)).out.split('\n') as [string, string]
-    const file = join(folder, 'bad.ndjson')
-    await writeFile(file, `${first}\n${second.replace('"version":2', '"version":7')}\n${'x'.repeat(2_000_000)}`)
-    const { code, err, out } = await run('import', file)
-    t.strictSame({ code, out }, { code: 3, out: '' })
-    t.match(err, /line 2.*\(IMPORT_LINE_INVALID\)/i)
-    t.match(await run('import', join(folder, 'none')), { code: 2, err: /cannot be read \(ENOENT\)/ })
-  }
-)
-
 everywhere('an export that cannot be written leaves nothing', async (t, { run }) => {
   const folder = await testFolder(t)
   t.match(await run('export', '--out', join(folder, 'none', 'events')), { code: 1, err: /ENOENT/ })
@@ -138,3 +121,21 @@ t.test('tail goes on where it was when the connection was cut', async (t) => {
   end()
   t.match(await running, { code: 0, err: /cut off; following again/ })
 })
+
+// The last: whoever is refused has its connection closed a while later, and this process has others of them.
+everywhere(
+  'a line that is bad ends the import and is named; a file that is not there is no line',
+  async (t, { append, run, env }) => {
+    t.match(await runWith({}, env, 'import', '-'), { code: 0, out: /^Read 0 lines/ })
+    const folder = await testFolder(t)
+    const userId = newUserId()
+    await append(userId, [userCreated(), ...updates(2)])
+    const [first, second] = (await run('export', '--user', userId)).out.split('\n') as [string, string]
+    const file = join(folder, 'bad.ndjson')
+    await writeFile(file, `${first}\n${second.replace('"version":2', '"version":7')}\n${'x'.repeat(2_000_000)}`)
+    const { code, err, out } = await run('import', file)
+    t.strictSame({ code, out }, { code: 3, out: '' })
+    t.match(err, /line 2.*\(IMPORT_LINE_INVALID\)/i)
+    t.match(await run('import', join(folder, 'none')), { code: 2, err: /cannot be read \(ENOENT\)/ })
+  }
+)
