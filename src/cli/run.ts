@@ -18,6 +18,8 @@ export async function run(env: Record<string, string | undefined>, typed: readon
 }
 
 function messageOf(err: Error): string {
-  const code = err instanceof ServiceError && err.problem.code ? ` (${err.problem.code})` : ''
-  return err.message.split('\n').map(plain).join('\n') + code
+  const message = err.message.split('\n').map(plain).join('\n')
+  if (!(err instanceof ServiceError)) return message
+  const hint = err.status === 401 ? ' Here that is USER_EVENTS_KEY, or --key.' : ''
+  return `${message}${hint}${err.problem.code ? ` (${plain(err.problem.code)})` : ''}`
 }

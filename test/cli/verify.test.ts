@@ -245,6 +245,14 @@ t.test('that the directory put a user aside is known, and no damage', async (t) 
 t.test('several buckets, an archive and a partition that is offline', async (t) => {
   const database = await healthy(t, { EVENT_BUCKETS: '3' })
   t.match(await verifyAll(database), { code: 0, correct: true })
+  const misplaced = await testDatabase(t, { template: database.name })
+  await damage(
+    misplaced,
+    `UPDATE user_events SET bucket = (bucket + 1) % 3, position = 1000 + version WHERE ${ofAda};
+     DELETE FROM user_snapshots; UPDATE user_read_model SET bucket = (bucket + 1) % 3, "lastPosition" = 1012 WHERE "userId" = '${ADA}'`
+  )
+  const kinds = (await verifyAll(misplaced)).findings.map(({ kind }: Expected) => kind)
+  t.strictSame([...new Set(kinds)].sort(), ['EVENT_BUCKET', 'POSITION_MISSING'])
   const service = await testService(t, { database, background: true, env: { ...FAST, EVENT_BUCKETS: '3' } })
   const { status } = await archived(service, { olderThanDays: 0 })
   t.equal(status, 'done')
