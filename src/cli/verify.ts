@@ -80,7 +80,9 @@ async function verifyAll(
   progress.end()
   const events = state.findings()
   // A log that is not right gives other counts: that is no finding of its own.
-  const counts = events.some(({ kind }) => OF_THE_LOG.includes(kind)) ? [] : await verifier.counts()
+  const counts = events.some(({ kind }) => OF_THE_LOG.includes(kind))
+    ? []
+    : await verifier.counts({ directoryIsRight: !events.some(({ kind }) => kind.startsWith('READ_MODEL')) })
   if (!(await verifier.isDirectoryCurrent()))
     output.note(
       'The directory was not compared: it is not filled under the rules of now yet (user-events projections status).'

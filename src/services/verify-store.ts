@@ -23,6 +23,7 @@ import {
   selectProjectedUpTo,
   selectTenantOf,
   selectWrongCounts,
+  selectWrongDays,
   snapshotsOf,
   type UserRange
 } from '../store/inspection.js'
@@ -206,12 +207,14 @@ export function createStoreVerifier(parts: {
       return { findings, more: 0, looked: { ...NOTHING } }
     },
 
-    /** Compares what is counted with the log. Of no use when the log itself is not right. */
-    async counts(): Promise<Finding[]> {
+    /** Compares what is counted with the log, and with the directory where that is right. Of no use when the log itself is not. */
+    async counts({ directoryIsRight }: { directoryIsRight: boolean }): Promise<Finding[]> {
       const current = await isDirectoryCurrent()
       const found: Finding[] = []
-      for (let bucket = 0; bucket < buckets; bucket++)
+      for (let bucket = 0; bucket < buckets; bucket++) {
         found.push(...(await selectWrongCounts(db, bucket, current ? projection.name : null)))
+        if (current && directoryIsRight) found.push(...(await selectWrongDays(db, bucket)))
+      }
       return found
     },
 

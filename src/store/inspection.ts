@@ -219,24 +219,44 @@ const ACTIVITY = `
   FROM counted c FULL JOIN (SELECT * FROM user_activity_events WHERE bucket = $1::smallint) s USING ("tenantId", day, "eventType")
   WHERE c.events IS DISTINCT FROM s.events ORDER BY 1, 2 LIMIT 100`
 
+/** Of users by status: what came and went on all days together is what the directory shows. */
+const KINDS = ['active', 'inactive', 'suspended', 'deleted']
+const USERS_OF_DAYS = `
+  SELECT "tenantId", 'users' AS what, to_jsonb(d) - 'tenantId' AS found, to_jsonb(r) - 'tenantId' AS right
+  FROM (SELECT "tenantId", ${[...KINDS, 'locked'].map((kind) => `sum(${kind}) AS ${kind}`).join(', ')}
+        FROM user_activity_days WHERE bucket = $1::smallint GROUP BY 1) d
+  FULL JOIN (SELECT "tenantId", ${KINDS.map((kind) => `count(*) FILTER (WHERE state ->> 'status' = '${kind}') AS ${kind}`).join(', ')},
+               count(*) FILTER (WHERE state ->> 'lockedUntil' IS NOT NULL AND state ->> 'status' <> 'deleted') AS locked
+             FROM user_read_model WHERE bucket = $1::smallint GROUP BY 1) r USING ("tenantId")
+  WHERE to_jsonb(d) IS DISTINCT FROM to_jsonb(r) ORDER BY 1 LIMIT 100`
+
+/** Numbers of users by status that are not those of the directory. Of use when that is right. */
+export async function selectWrongDays(db: Db, bucket: number): Promise<Finding[]> {
+  const rows = await db.query<Wrong>(USERS_OF_DAYS, [bucket], { repeatable: true })
+  return rows.map((wrong) => findingOf(bucket, 'Users by status', wrong))
+}
+
 /** Counts of events, by type and by day, that are not those of the log; `projection` null leaves the days out. */
 export async function selectWrongCounts(db: Db, bucket: number, projection: string | null): Promise<Finding[]> {
-  type Wrong = { tenantId: string; what: string; found: string; right: string }
   const statistics = await db.query<Wrong>(STATISTICS, [bucket], { repeatable: true })
   const activity =
     projection === null
       ? []
       : await db.query<Wrong>(ACTIVITY, [bucket, projectionWorker(projection, false)], { repeatable: true })
   return [
-    ...statistics.map((wrong) => ({ ...wrong, of: 'Events and users by type' })),
-    ...activity.map((wrong) => ({ ...wrong, of: 'Events by day' }))
-  ].map(({ tenantId, what, found, right, of }) => ({
-    kind: 'COUNTS_DIFFER',
-    bucket,
-    userId: null,
-    tenantId,
-    version: null,
-    position: null,
-    detail: `${of}: ${found} of ${what}, expected ${right}.`
-  }))
+    ...statistics.map((wrong) => findingOf(bucket, 'Events and users by type', wrong)),
+    ...activity.map((wrong) => findingOf(bucket, 'Events by day', wrong))
+  ]
 }
+
+type Wrong = { tenantId: string; what: string; found: string | null; right: string | null }
+
+const findingOf = (bucket: number, of: string, { tenantId, what, found, right }: Wrong): Finding => ({
+  kind: 'COUNTS_DIFFER',
+  bucket,
+  userId: null,
+  tenantId,
+  version: null,
+  position: null,
+  detail: `${of}: ${found ?? 'none'} of ${what}, expected ${right ?? 'none'}.`
+})

@@ -22,6 +22,11 @@ const TENANT = randomUUID()
 /** In the order of their ids, as the events of the users below are looked at. */
 const [ADA, BOB, CAY] = [newUserId(), newUserId(), newUserId()].sort() as [string, string, string]
 
+const LOCKED = {
+  eventType: 'AccountLocked',
+  eventData: { reason: 'guessing', loginAttempts: 5, lockedUntil: '2026-01-01T00:00:00.000Z' }
+}
+
 /** Versions of a user who is archived in part, has snapshots, and of one of another tenant; everything is followed up. */
 async function healthy(t: Test, env: Record<string, string> = {}): Promise<TestDatabase> {
   const database = await testDatabase(t)
@@ -32,7 +37,8 @@ async function healthy(t: Test, env: Record<string, string> = {}): Promise<TestD
   await append(ADA, [loggedIn(), userUpdated({ attributes: { a: [1, { b: null }] } })])
   await append(BOB, [userCreated('bob'), loggedIn(), userUpdated({ roleIds: ['x'], phone: '1' }), userDeleted()])
   await append(CAY, [userCreated('cay'), loggedIn(), loggedIn()], { headers: { 'x-tenant-id': TENANT } })
-  for (let i = 0; i < 40; i++) await append(newUserId(), [userCreated(`u${i}`), ...updates(i % 5)])
+  for (let i = 0; i < 40; i++)
+    await append(newUserId(), [userCreated(`u${i}`), ...updates(i % 5), ...(i % 7 === 0 ? [LOCKED] : [])])
   const head = (await get('/events?direction=backward&limit=1')).data.head
   await followed(service)
   await until(
@@ -190,6 +196,10 @@ const DAMAGES: Record<string, { sql: string; found: Expected[] }> = {
   },
   'a count by type was changed': {
     sql: `UPDATE event_statistics SET events = events + 1 WHERE "eventType" = 'UserDeleted'`,
+    found: [{ kind: 'COUNTS_DIFFER' }]
+  },
+  'a number of users by day was changed': {
+    sql: `UPDATE user_activity_days SET active = active + 1 WHERE "tenantId" <> '${TENANT}'`,
     found: [{ kind: 'COUNTS_DIFFER' }]
   },
   'a count by day is gone': {
