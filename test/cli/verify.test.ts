@@ -354,7 +354,7 @@ t.test('a store that is written to meanwhile is right all the time', async (t) =
 t.test('what changes between two reads is looked at once more', async (t) => {
   const database = await testDatabase(t, { template: store.name })
   const service = await testService(t, { database, background: true })
-  const db = openDb(database.url, { poolMax: 2 })
+  const db = openDb(database.url, { poolMax: 2, rows: 'all' })
   t.teardown(() => db.close())
   let changed = false
   const meanwhile: Db = {
@@ -384,7 +384,7 @@ t.test('what was ended goes on from its state', async (t) => {
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, 'state.json')
   const [{ id }] = (await database.run<{ id: string }>('SELECT id FROM store_identity')) as [{ id: string }]
-  const db = openDb(database.url, { poolMax: 2 })
+  const db = openDb(database.url, { poolMax: 2, rows: 'all' })
   const eventTypes = createEventTypeService({ db, onPatchFailed: () => {} })
   const verifier = createStoreVerifier({ db, eventTypes, projection: usersProjection, buckets: 1 })
   const state = await openVerifyState(file, id, () => verifier.tasks(8))
