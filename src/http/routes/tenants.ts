@@ -133,7 +133,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{
         tags: ['access'],
         params,
         querystring: noQuery,
-        response: { 200: Limits, ...problems([]) }
+        response: { 200: Limits, ...problems([], { body: true }) }
       }
     },
     (request) => limits.remove(idOf(request))
