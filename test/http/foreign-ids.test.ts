@@ -151,6 +151,7 @@ const cases: Case[] = [
   byUser('readEvent', (id) => GET(`/users/${id}/events/1`)),
   byUser('readUser', (id) => GET(`/users/${id}`)),
   byUser('readState', (id) => GET(`/users/${id}/state`)),
+  byUser('readEffects', (id) => GET(`/users/${id}/effects`)),
   byUser('diffStates', (id) => GET(`/users/${id}/diff?fromVersion=1&toVersion=2`)),
   byUser('listSnapshots', (id) => GET(`/users/${id}/snapshots`)),
   byUser('readLatestSnapshot', (id) => GET(`/users/${id}/snapshots/latest`)),

@@ -1,5 +1,6 @@
 /** What every route has in common: problems, methods, media types, request ids, queries. */
 import t from 'tap'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { newUserId, userCreated } from '../support/events.js'
 import { refused, verdict } from '../support/problem.js'
 import { testService } from '../support/service.js'
@@ -176,7 +177,7 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { tags }] of Object.entries(methods)) {
       if (tags?.includes('operations')) continue
-      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1').replace('{id}', '0123456789ab')}?fromVersion=1&toVersion=1&unheardOf=1`
+      const url = `${path.replace('{userId}', userId).replace('{type}', 'Moved').replace('{name}', 'crm').replace('{version}', '1').replace('{id}', '0123456789ab').replace('{tenantId}', DEFAULT_TENANT)}?fromVersion=1&toVersion=1&unheardOf=1`
       const payload = valid[path] ?? {}
       const answer = await ask({
         method: method.toUpperCase() as 'GET',
@@ -186,7 +187,7 @@ t.test('a query parameter that a route does not know is refused, not ignored', a
       })
       t.equal(verdict(answer), '400 VALIDATION_FAILED', `${method} ${path}`)
       t.equal(answer.data.in, 'querystring')
-      t.match(answer.data.pointer, /^\/(unheardOf|fromVersion)$/)
+      t.match(answer.data.pointer, /^\/(unheardOf|fromVersion|toVersion)$/)
       operations++
     }
   }

@@ -43,6 +43,7 @@ const READS: Record<string, string[]> = {
     'GET /users?status=active&sort=username'
   ],
   countUsers: ['GET /users/count', 'GET /users/count?q=canary'],
+  readEffects: ['GET /users/:fresh/effects', 'GET /users/:old/effects'],
   readUser: ['GET /users/:fresh', 'GET /users/:old'],
   readState: [
     'GET /users/:old/state',
@@ -65,8 +66,16 @@ const READS: Record<string, string[]> = {
   readOwedEvent: ['GET /admin/subscriptions/canary/outbox/:fresh/1']
 }
 
-/** What reads for a tenant in the memory of the process, where no statement stands between, or reads for all. */
-const OTHERS = ['streamFeed', 'listEventTypes', 'readEventType', 'listSubscriptions', 'isLive', 'isReady']
+/** What reads for a tenant in the memory of the process, where no statement stands between, or reads for all, or shows what others read. */
+const OTHERS = [
+  'readTenantStatistics',
+  'streamFeed',
+  'listEventTypes',
+  'readEventType',
+  'listSubscriptions',
+  'isLive',
+  'isReady'
+]
 
 /** Takes every condition on the tenant out of a statement; what it was compared with is still a parameter. */
 function withoutTenants(text: string): string {
