@@ -100,7 +100,7 @@ export type AppParts = {
   corsOrigins?: readonly string[] | undefined
   /** addresses and networks whose word on who asks is taken (X-Forwarded-For); none when absent */
   trustedProxies?: string[] | undefined
-  /** how many requests a key may send; as many as it likes when absent */
+  /** how many requests a key and a tenant may send; as many as they like when absent */
   rateLimit?: RateLimit | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: StreamBounds

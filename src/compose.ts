@@ -282,12 +282,15 @@ export async function compose(
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     corsOrigins: config.CORS_ORIGINS?.split(','),
     trustedProxies: config.TRUST_PROXY?.split(','),
-    rateLimit: {
-      ratesOf: tenantLimits.ratesOf,
-      counter: createRequestCounter({ shared: shared?.counter ?? null, onAlone: metrics.countedAlone }),
-      onRefused: metrics.rateLimited,
-      onAdmitted: turns.note
-    },
+    // Who works on the database itself is nobody's client.
+    rateLimit: operator
+      ? undefined
+      : {
+          ratesOf: tenantLimits.ratesOf,
+          counter: createRequestCounter({ shared: shared?.counter ?? null, onAlone: metrics.countedAlone }),
+          onRefused: metrics.rateLimited,
+          onAdmitted: turns.note
+        },
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
     docs: config.DOCS,

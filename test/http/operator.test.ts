@@ -2,6 +2,7 @@
 import t from 'tap'
 import { compose } from '../../src/compose.js'
 import { loadConfig } from '../../src/config.js'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { ADMIN_KEY, bearing, GUARDED } from '../support/access.js'
 import { testDatabase } from '../support/db.js'
 
@@ -30,3 +31,14 @@ for (const env of [{}, { AUTH: 'off' }, GUARDED] as Record<string, string>[]) {
     t.strictSame(await run('SELECT FROM workers'), [], 'and it does no work in the background')
   })
 }
+
+t.test('a command may ask as often as it needs, whatever the limits of keys and tenants', async (t) => {
+  const { url, run } = await testDatabase(t)
+  await run(`INSERT INTO tenant_limits ("tenantId", "requestsPerSecond", "updatedAt", "updatedBy")
+    VALUES ('${DEFAULT_TENANT}', 1, now(), 'test')`)
+  const config = loadConfig({ RATE_LIMIT_PER_SECOND: '1' })
+  const service = await compose(config, url, false, { operator: { token: TOKEN, command: 'user-events x' } })
+  t.teardown(() => service.stop())
+  for (let n = 0; n < 5; n++)
+    t.equal((await service.app.inject({ url: '/stats/events', headers: bearing(TOKEN) })).statusCode, 200)
+})
