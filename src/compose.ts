@@ -253,7 +253,7 @@ export async function compose(
   }
   const archive = createArchiveService({ db: everyone, buckets, policy: archivePolicy })
   const audit = createAuditService({ db })
-  const tenantLimits = createTenantLimitsService({ db, perKey: config.RATE_LIMIT_PER_SECOND })
+  const tenantLimits = createTenantLimitsService({ db, perKey: config.RATE_LIMIT_PER_SECOND, onError })
   const app = await buildApp({
     services: {
       access: operator ? admitOperator(access, operator) : access,

@@ -33,10 +33,13 @@ export type TenantLimitsService = ReturnType<typeof createTenantLimitsService>
 export function createTenantLimitsService({
   db,
   perKey,
+  onError,
   tenantsMax = LIMITED_TENANTS_MAX
 }: {
   db: Db
   perKey: number
+  /** told why limits could not be read */
+  onError: (err: unknown) => void
   tenantsMax?: number
 }) {
   const ofOthers: RateLimits = { perKey, perTenant: 0 }
@@ -56,9 +59,10 @@ export function createTenantLimitsService({
       const found = await selectTenantLimits(db, tenantsMax)
       known = new Map(found.map((limits) => [limits.tenantId, ratesOf(limits)]))
       readAt = startedAt
-    } catch {
+    } catch (err) {
       // Asked again a while later: what is known will do until then.
       readAt = performance.now()
+      onError(err)
     }
   }
 

@@ -15,6 +15,7 @@ import { until } from '../support/wait.js'
 t.setTimeout(120_000)
 
 const admin = bearing(ADMIN_KEY)
+const onError = (err: unknown): void => void t.fail(`no error was expected: ${err}`)
 const url = `/users/${newUserId()}/state`
 
 const put = ({ ask }: TestService, tenantId: string, payload: object, headers: Record<string, string> = admin) =>
@@ -117,7 +118,10 @@ t.test('limits hold on all instances within 5 seconds', async (t) => {
 t.test('an instance that was idle looks before it answers', async (t) => {
   const { db } = await testDb(t)
   const tenantId = randomUUID()
-  const [first, second] = [createTenantLimitsService({ db, perKey: 3 }), createTenantLimitsService({ db, perKey: 3 })]
+  const [first, second] = [
+    createTenantLimitsService({ db, perKey: 3, onError }),
+    createTenantLimitsService({ db, perKey: 3, onError })
+  ]
   await first.put({ tenantId, requestsPerSecond: 8, requestsPerSecondPerKey: null, updatedBy: 'test' })
   t.strictSame(await second.ratesOf(tenantId), { perKey: 3, perTenant: 8 })
   t.strictSame(second.ratesOf(randomUUID()), { perKey: 3, perTenant: 0 }, 'at once when it has just looked')
@@ -128,7 +132,8 @@ t.test('while the database is gone the limits known before hold', async (t) => {
   const proxy = await startProxy(t, database.url)
   const db = openDb(proxy.url)
   t.teardown(() => db.close())
-  const limits = createTenantLimitsService({ db, perKey: 3 })
+  const errors: unknown[] = []
+  const limits = createTenantLimitsService({ db, perKey: 3, onError: (err) => errors.push(err) })
   const tenantId = randomUUID()
   await limits.put({ tenantId, requestsPerSecond: 8, requestsPerSecondPerKey: null, updatedBy: 'test' })
   await limits.ratesOf(tenantId)
@@ -141,11 +146,12 @@ t.test('while the database is gone the limits known before hold', async (t) => {
     },
     { everyMs: 500 }
   )
+  t.ok(errors.length > 0, 'and the log has why')
 })
 
 t.test('tenants with limits of their own are bounded, those that have some can be changed', async (t) => {
   const { db } = await testDb(t)
-  const limits = createTenantLimitsService({ db, perKey: 0, tenantsMax: 2 })
+  const limits = createTenantLimitsService({ db, perKey: 0, tenantsMax: 2, onError })
   const set = (tenantId: string) =>
     limits.put({ tenantId, requestsPerSecond: 1, requestsPerSecondPerKey: null, updatedBy: 'test' })
   const [first, second] = [randomUUID(), randomUUID()]
