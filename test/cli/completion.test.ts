@@ -7,8 +7,6 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { MAIN, runIn } from '../support/cli.js'
 
-t.setTimeout(60_000)
-
 const complete = async (...words: string[]): Promise<string[]> => {
   const { code, out } = await runIn({}, 'complete', '--', ...words)
   t.equal(code, 0)

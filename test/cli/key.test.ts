@@ -7,8 +7,6 @@ import { testDatabase } from '../support/db.js'
 import { verdict } from '../support/problem.js'
 import { listen, testService } from '../support/service.js'
 
-t.setTimeout(120_000)
-
 t.test('the first key of an empty database opens the service that starts on it', async (t) => {
   const database = await testDatabase(t, { empty: true })
   const { out, err, code } = await cli(database, 'key', 'create', '--name', 'first')

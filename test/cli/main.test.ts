@@ -15,8 +15,6 @@ import { lineOf, reportProgress } from '../../src/cli/progress.js'
 import { cli, cliIn, MAIN, runIn } from '../support/cli.js'
 import { testDatabase } from '../support/db.js'
 
-t.setTimeout(120_000)
-
 t.test('a service that is not there is said to be, and ends with 4', async (t) => {
   const url = await deadUrl()
   const { code, err } = await runIn({}, 'key', 'list', '--url', url)

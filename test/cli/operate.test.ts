@@ -7,8 +7,6 @@ import { cliDatabases, MAIN, onEach, runIn } from '../support/cli.js'
 import { testDatabase } from '../support/db.js'
 import { newUserId, userCreated } from '../support/events.js'
 
-t.setTimeout(120_000)
-
 const everywhere = onEach(t, await cliDatabases(t))
 
 everywhere('a store that is well is said to be, and how much room there is', async (t, { append, json, run, name }) => {

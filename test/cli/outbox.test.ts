@@ -5,8 +5,6 @@ import { newUserId, updates, userCreated } from '../support/events.js'
 import { startReceiver } from '../support/receiver.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const everywhere = onEach(t, await cliTargets(t))
 
 everywhere('dead letters are shown, tried again and given up', async (t, { append, ask, json, run }) => {

@@ -3,8 +3,6 @@ import t from 'tap'
 import { cliTargets, onEach } from '../support/cli.js'
 import { newUserId, updates, userCreated } from '../support/events.js'
 
-t.setTimeout(180_000)
-
 const everywhere = onEach(t, await cliTargets(t))
 
 everywhere('snapshots are made, listed and deleted', async (t, { append, json, run }) => {

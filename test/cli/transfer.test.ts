@@ -9,8 +9,6 @@ import { loggedIn, newUserId, updates, userCreated } from '../support/events.js'
 import { startProxy } from '../support/proxy.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const targets = await cliTargets(t)
 const everywhere = onEach(t, targets)
 

@@ -6,8 +6,6 @@ import t from 'tap'
 import { cliTargets, onEach } from '../support/cli.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const everywhere = onEach(t, await cliTargets(t))
 
 everywhere('types are listed, checked and registered', async (t, { json, run }) => {

@@ -3,8 +3,6 @@ import t from 'tap'
 import { cliTargets, onEach, runIn } from '../support/cli.js'
 import { loggedIn, newUserId, updates, userCreated, userUpdated } from '../support/events.js'
 
-t.setTimeout(120_000)
-
 const targets = await cliTargets(t)
 const everywhere = onEach(t, targets)
 

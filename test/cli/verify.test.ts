@@ -16,8 +16,6 @@ import { loggedIn, newUserId, updates, userCreated, userDeleted, userUpdated } f
 import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(300_000)
-
 const TENANT = randomUUID()
 /** In the order of their ids, as the events of the users below are looked at. */
 const [ADA, BOB, CAY] = [newUserId(), newUserId(), newUserId()].sort() as [string, string, string]

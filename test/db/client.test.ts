@@ -59,8 +59,6 @@ async function holdLock(t: Test, database: TestDatabase) {
 
 const WAIT = 'SELECT 1 AS n FROM pg_advisory_xact_lock(7)'
 
-t.setTimeout(120_000)
-
 t.test('a silent network: the query fails as unknown at its deadline, and the pool heals', async (t) => {
   const { proxy, db } = await dbBehindProxy(t, { statementTimeoutMs: 500 })
   t.equal(await one(db), 1)

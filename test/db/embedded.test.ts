@@ -44,8 +44,6 @@ const memory = await statfs('/dev/shm').catch(() => null)
 const base = await mkdtemp(join(memory && memory.bavail * memory.bsize > 1e9 ? '/dev/shm' : tmpdir(), 'embedded pg-'))
 await chmod(base, 0o755)
 t.teardown(() => rm(base, { recursive: true, force: true }))
-t.setTimeout(120_000)
-
 let folders = 0
 
 /** A fresh path for a data folder; when the test ends, whatever server still runs there is killed. */

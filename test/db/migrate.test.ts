@@ -31,8 +31,6 @@ const tablesOf = async ({ run }: TestDatabase): Promise<string[]> => {
   return rows.map(({ name }) => name)
 }
 
-t.setTimeout(120_000)
-
 t.test('of twenty instances that start at once on an empty database each file is applied by one', async (t) => {
   const database = await testDatabase(t, { empty: true })
   const [calls, services] = await Promise.all([

@@ -12,8 +12,6 @@ import { asAdmin, type TestDatabase, testDatabase } from '../support/db.js'
 import { newUserId, userCreated } from '../support/events.js'
 import { testService } from '../support/service.js'
 
-t.setTimeout(180_000)
-
 const [here, there] = [randomUUID(), randomUUID()]
 
 /** A role that can log in, with a database of its own; and the URL of that for it. */

@@ -7,7 +7,6 @@ import { freePort } from '../support/server.js'
 import { checkArrivals, claimSink, countOf, logOf, never, relay } from '../support/sinks.js'
 import { storedEvent } from '../support/stored-events.js'
 
-t.setTimeout(60_000)
 const kafka = await testKafka(t)
 
 /** The names of topics have no blanks. */

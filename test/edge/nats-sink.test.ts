@@ -6,7 +6,6 @@ import { freePort } from '../support/server.js'
 import { claimSink, countOf, never } from '../support/sinks.js'
 import { storedEvent } from '../support/stored-events.js'
 
-t.setTimeout(120_000)
 const nats = await testNats(t)
 
 /** The names of streams and subjects have no blanks. */

@@ -7,7 +7,6 @@ import { freePort } from '../support/server.js'
 import { claimSink, countOf, never, timed } from '../support/sinks.js'
 import { storedEvent } from '../support/stored-events.js'
 
-t.setTimeout(120_000)
 const rabbit = await testRabbit(t)
 
 /** An exchange, and a queue of its name that gets what is published there with these keys. */

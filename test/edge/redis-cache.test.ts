@@ -14,7 +14,6 @@ import { testRedis } from '../support/redis.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
 const parts = await testParts(t)
 const redis = await testRedis(t)
 const { fingerprint } = parts.catalog

@@ -10,7 +10,6 @@ import { freePort } from '../support/server.js'
 import { type Arrival, claimSink, countOf, never } from '../support/sinks.js'
 import { storedEvent } from '../support/stored-events.js'
 
-t.setTimeout(120_000)
 const dir = await mkdtemp(join(tmpdir(), 'redis-'))
 t.teardown(() => rm(dir, { recursive: true, force: true }))
 // What it said it took survives a kill.

@@ -13,8 +13,6 @@ import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 import { watchDb } from '../support/watched-db.js'
 
-t.setTimeout(180_000)
-
 const admin = bearing(ADMIN_KEY)
 const inAnHour = () => new Date(Date.now() + 3_600_000).toISOString()
 

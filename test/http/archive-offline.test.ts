@@ -14,8 +14,6 @@ import { testService } from '../support/service.js'
 import { firstArrivals, testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const [JANUARY, FEBRUARY] = ['user_events_archive_2020_01', 'user_events_archive_2020_02']
 
 /** Three users: one of January 2020 alone, one of January to March, one of now. All but the newest events are archived. */

@@ -11,8 +11,6 @@ import { seedOf } from '../support/random.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const RUNS = '/admin/archive/runs'
 
 const isBuiltIn = ({ eventType }: Line): boolean => eventType !== 'Moved'

@@ -10,8 +10,6 @@ import { refused } from '../support/problem.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 const admin = bearing(ADMIN_KEY)
 
 /** The newest entries of the default tenant, when the first of them has its status. */

@@ -13,8 +13,6 @@ import { startProxy } from '../support/proxy.js'
 import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(180_000)
-
 t.test('every role gets through where the contract says, and nowhere else', async (t) => {
   const service = await testService(t, { env: GUARDED })
   const { app, ask } = service

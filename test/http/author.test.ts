@@ -6,8 +6,6 @@ import { newUserId, userCreated, userUpdated } from '../support/events.js'
 import { refused } from '../support/problem.js'
 import { testService } from '../support/service.js'
 
-t.setTimeout(180_000)
-
 t.test('the key that appended an event stands in its metadata, beside what the client said', async (t) => {
   const service = await testService(t, { env: GUARDED })
   const { append, get } = service

@@ -8,8 +8,6 @@ import { importedEvent, sendLines } from '../support/import.js'
 import { refused, verdict } from '../support/problem.js'
 import { testService } from '../support/service.js'
 
-t.setTimeout(120_000)
-
 const env = { UNIQUE_CLAIMS: 'username,email' }
 const email = () => `${randomUUID()}@example.com`
 

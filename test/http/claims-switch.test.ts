@@ -12,8 +12,6 @@ import { refused, verdict } from '../support/problem.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 /** A start on `database` with this setting. */
 const start = (t: Test, database: TestDatabase, claims?: string): Promise<TestService> =>
   testService(t, { database, env: claims === undefined ? {} : { UNIQUE_CLAIMS: claims } })

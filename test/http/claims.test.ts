@@ -10,8 +10,6 @@ import { readIntactLog } from '../support/log.js'
 import { refused, verdict } from '../support/problem.js'
 import { listen, testService } from '../support/service.js'
 
-t.setTimeout(120_000)
-
 const env = { UNIQUE_CLAIMS: 'username,email' }
 
 /** One store for all tests that need no other; each uses names and tenants of its own. */

@@ -9,7 +9,6 @@ import { verdict } from '../support/problem.js'
 import { listen, type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(60_000)
 const SILENCE_MS = 700
 
 /** Stores more than sockets hold. Returns how many events that is. */

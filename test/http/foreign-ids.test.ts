@@ -12,8 +12,6 @@ import { type Answer, testService } from '../support/service.js'
 import { openStream } from '../support/sse.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const service = await testService(t, {
   env: { ...GUARDED, WEBHOOK_PRIVATE_ADDRESSES: 'true' },
   background: true

@@ -28,8 +28,6 @@ const AT_ONCE = 32
 /** Failures that are shown. */
 const SHOWN = 10
 
-t.setTimeout(3_600_000)
-
 type Response = { content?: Record<string, { schema: object }> }
 type Declared = { responses: Record<string, Response> }
 

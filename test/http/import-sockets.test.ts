@@ -14,8 +14,6 @@ import { until } from '../support/wait.js'
 const REQUEST_TIMEOUT_MS = 1000
 const SILENCE_MS = 700
 
-t.setTimeout(60_000)
-
 const { app, database, get } = await testService(t, {
   env: { REQUEST_TIMEOUT_MS: String(REQUEST_TIMEOUT_MS) },
   silenceMs: SILENCE_MS

@@ -8,8 +8,6 @@ import { type TestService, testService } from '../support/service.js'
 import { testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const ROUTE = '/admin/projections/users'
 
 const rebuild = ({ post }: TestService) => post(`${ROUTE}/rebuild`)

@@ -7,8 +7,6 @@ import { testRedis } from '../support/redis.js'
 import { type Answer, type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const PER_SECOND = 5
 const LIMITED = { ...GUARDED, RATE_LIMIT_PER_SECOND: String(PER_SECOND) }
 const url = `/users/${newUserId()}/state`

@@ -30,8 +30,6 @@ const merge = { kind: 'merge', namespace: 'address' }
 const put = ({ ask }: Pick<TestService, 'ask'>, path: string, payload: object, headers: Record<string, string> = {}) =>
   ask({ method: 'PUT', url: `/event-types/${path}`, payload, headers })
 
-t.setTimeout(120_000)
-
 /** One service for all tests that need no second one; each test asks as a tenant of its own, `mine`. */
 const shared = await testService(t)
 

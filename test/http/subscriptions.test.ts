@@ -7,8 +7,6 @@ import { type TestService, testService } from '../support/service.js'
 import { firstArrivals, type Taken, type Taker, testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const PATH = '/admin/subscriptions'
 /** Tries follow each other at once. */
 const QUICK = { baseDelayMs: 10, factor: 1, jitter: 0, maxDelayMs: 10, maxAttempts: 3 }

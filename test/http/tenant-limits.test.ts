@@ -12,8 +12,6 @@ import { startProxy } from '../support/proxy.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const admin = bearing(ADMIN_KEY)
 const onError = (err: unknown): void => void t.fail(`no error was expected: ${err}`)
 const url = `/users/${newUserId()}/state`

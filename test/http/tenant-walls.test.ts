@@ -13,8 +13,6 @@ import { startRewriter } from '../support/rewriter.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(300_000)
-
 const [owner, stranger] = [randomUUID(), randomUUID()]
 /** Users of `owner`, whose events but the newest are in the archive: one of 2020, one of now; and one who is nowhere. */
 const [old, fresh, missing] = [randomUUID(), randomUUID(), randomUUID()]

@@ -12,8 +12,6 @@ import { freePort } from '../support/server.js'
 import { testService } from '../support/service.js'
 import { signedToken } from '../support/tokens.js'
 
-t.setTimeout(180_000)
-
 const NAMES = { JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE }
 const PUBLIC_KEY = { ...NAMES, JWT_PUBLIC_KEY: rsa.publicKey.export({ type: 'spki', format: 'pem' }) as string }
 

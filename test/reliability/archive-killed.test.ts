@@ -22,8 +22,6 @@ import { randomOf, seedOf } from '../support/random.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(240_000)
-
 /** Every event stands in exactly one place, and the manifest has those that moved. */
 async function assertWhole(t: Test, { run }: TestDatabase, events: number): Promise<void> {
   const [found] = await run<Record<'kept' | 'moved' | 'twice' | 'noted' | 'byMonth', string>>(

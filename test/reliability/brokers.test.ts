@@ -16,8 +16,6 @@ import { testRedis } from '../support/redis.js'
 import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(145_000)
-
 const PATH = '/admin/subscriptions'
 const AWAY_MS = 20_000
 const BATCH = 500

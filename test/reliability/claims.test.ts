@@ -14,8 +14,6 @@ import { type Random, randomOf, seedOf } from '../support/random.js'
 import { type Answer, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 const env = { UNIQUE_CLAIMS: 'username,email' }
 const TENANTS = [randomUUID(), randomUUID()]
 /** As they are written, in either case and composition; a few, so that they clash often. */

@@ -8,8 +8,6 @@ import { startProcess } from '../support/process.js'
 import { randomOf, seedOf } from '../support/random.js'
 import { testService } from '../support/service.js'
 
-t.setTimeout(120_000)
-
 t.test('a hundred appends at once to one user, whatever its version: all are stored, versions 2 to 101', async (t) => {
   const { append, database } = await testService(t)
   const userId = newUserId()

@@ -63,8 +63,6 @@ function assertDocumented(t: Test, clients: readonly Client[]): void {
   )
 }
 
-t.setTimeout(120_000)
-
 t.test('kill -9 of the service under load, twice: no acknowledged event is lost or doubled', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)

@@ -8,8 +8,6 @@ import { type TestService, testService } from '../support/service.js'
 import { firstArrivals, testTaker } from '../support/taker.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(140_000)
-
 const PATH = '/admin/subscriptions'
 const range = (to: number): number[] => Array.from({ length: to }, (_, i) => i + 1)
 

@@ -24,8 +24,6 @@ import { listen, testService } from '../support/service.js'
 import { openStream, positionsOf, range } from '../support/sse.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 t.test('followers of two instances see every event once and in order while clients append through both', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)

@@ -7,8 +7,6 @@ import { readIntactLog } from '../support/log.js'
 import { startProcess } from '../support/process.js'
 import { randomOf, seedOf } from '../support/random.js'
 
-t.setTimeout(120_000)
-
 t.test('a follower that asks for positions after its last sees every event once and in order', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)

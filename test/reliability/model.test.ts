@@ -346,8 +346,6 @@ async function startReal({ url }: TestDatabase) {
   }
 }
 
-t.setTimeout(120_000)
-
 t.test('random histories: outcomes, versions, pages and states are those of the model', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)

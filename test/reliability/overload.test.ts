@@ -78,8 +78,6 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
     (err: DomainError) => err.code
   )
 
-t.setTimeout(120_000)
-
 t.test('the queue takes as many requests as its limit says, and refuses the next at once', async (t) => {
   const { queue, lock, opening, database } = await blockedQueue(t, { queueRequests: 5 })
   const answers = submitAll(

@@ -9,8 +9,6 @@ import { startProjecting } from '../support/projecting-process.js'
 import { randomOf, seedOf } from '../support/random.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(140_000)
-
 t.test('a process that sleeps while another takes over changes nothing when it wakes', async (t) => {
   const seed = seedOf(t)
   const random = randomOf(seed)

@@ -9,8 +9,6 @@ import { type Random, randomOf, seedOf } from '../support/random.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(300_000)
-
 type Life = { userId: string; headers: Record<string, string>; events: Content[]; old: boolean }
 type Content = { eventType: string; schemaVersion: number; eventData: object; createdAt: string }
 

@@ -8,8 +8,6 @@ import { startProjecting } from '../support/projecting-process.js'
 import { randomOf, seedOf } from '../support/random.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(140_000)
-
 const KILLS = 50
 const CHUNKS = 8
 

@@ -17,8 +17,6 @@ async function serviceBehindProxy(t: Test) {
   return { proxy, ...(await testService(t, { database: { ...database, url: proxy.url } })) }
 }
 
-t.setTimeout(120_000)
-
 t.test('the same ids again give the first answer, however often and whatever version is expected', async (t) => {
   const { append, database } = await testService(t)
   const userId = newUserId()

@@ -33,8 +33,6 @@ const READ_CODES = ['200', 'USER_NOT_FOUND', 'DATABASE_UNAVAILABLE', 'OVERLOADED
 
 type Read = { userId: string; version: number; atLeast: number; state: string }
 
-t.setTimeout(120_000)
-
 t.test('ten seconds and more of killing every connection every 20 ms cost time, and nothing else', async (t) => {
   const seed = seedOf(t)
   const database = await testDatabase(t)

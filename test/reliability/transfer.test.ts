@@ -17,8 +17,6 @@ import { randomOf, seedOf } from '../support/random.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(120_000)
-
 type Line = Record<string, unknown> & { aggregateId: string; position: number }
 
 const linesOf = (text: string): Line[] =>

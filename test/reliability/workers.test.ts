@@ -13,8 +13,6 @@ import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 import { watchDb } from '../support/watched-db.js'
 
-t.setTimeout(120_000)
-
 const NAME = 'statistics'
 const signal = new AbortController().signal
 

@@ -15,8 +15,6 @@ import { becomesExact } from '../support/projected.js'
 import { type TestService, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-t.setTimeout(300_000)
-
 const SWAPS = 25
 const { signal } = new AbortController()
 

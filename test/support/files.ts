@@ -13,7 +13,11 @@ import { fileURLToPath } from 'node:url'
 export type Counts = { passed: number; failed: number }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const FILE_TIMEOUT_MS = 150_000
+/** Time that a file has to say what hangs in it, and then to end. */
+const FILE_TIMEOUT_MS = 140_000
+const END_TIMEOUT_MS = 10_000
+/** Of files that somebody asked for by name, who waits and watches. */
+const ASKED_TIMEOUT_MS = 3_600_000
 /** They judge how long something takes under a load that needs the whole machine: nothing else runs meanwhile. */
 const ALONE = /reliability\/delivery\./
 
@@ -27,12 +31,17 @@ export async function testFiles(asked: string[]): Promise<string[]> {
   return files.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
 }
 
-/** Prints a line for each file that passes and all output of one that does not; counts assertions. */
-export async function runFiles(files: string[], env: NodeJS.ProcessEnv): Promise<Counts> {
+/** Prints a line for each file that passes and all output of one that does not; counts assertions. `asked`: files were named. */
+export async function runFiles(
+  files: string[],
+  env: NodeJS.ProcessEnv,
+  { asked }: { asked: boolean }
+): Promise<Counts> {
+  const timeoutMs = asked ? ASKED_TIMEOUT_MS : FILE_TIMEOUT_MS
   const sum: Counts = { passed: 0, failed: 0 }
   async function work(left: string[]): Promise<void> {
     for (let file = left.shift(); file; file = left.shift()) {
-      const { passed, failed } = await runFile(file, env)
+      const { passed, failed } = await runFile(file, env, timeoutMs)
       sum.passed += passed
       sum.failed += failed
     }
@@ -43,14 +52,14 @@ export async function runFiles(files: string[], env: NodeJS.ProcessEnv): Promise
   return sum
 }
 
-async function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Counts> {
+async function runFile(file: string, env: NodeJS.ProcessEnv, timeoutMs: number): Promise<Counts> {
   const startedAt = performance.now()
   const child = spawn(process.execPath, ['--import', 'tsx', file], {
     cwd: ROOT,
-    env,
+    env: { ...env, TAP_TIMEOUT: String(timeoutMs / 1000) },
     stdio: ['ignore', 'pipe', 'pipe']
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS)
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs + END_TIMEOUT_MS)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {

@@ -52,11 +52,9 @@ async function withTemplate(serverUrl: string, work: (template: string) => Promi
 const server = await bringServer()
 try {
   process.exitCode = await withTemplate(server.url, async (template) => {
-    const { passed, failed } = await runFiles(await testFiles(process.argv.slice(2)), {
-      ...process.env,
-      TEST_SERVER_URL: server.url,
-      TEST_TEMPLATE: template
-    })
+    const asked = process.argv.slice(2)
+    const env = { ...process.env, TEST_SERVER_URL: server.url, TEST_TEMPLATE: template }
+    const { passed, failed } = await runFiles(await testFiles(asked), env, { asked: asked.length > 0 })
     console.log(`${passed} passed, ${failed} failed`)
     return failed > 0 || passed === 0 ? 1 : 0
   })
