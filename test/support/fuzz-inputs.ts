@@ -3,7 +3,7 @@
  * or two: a value at or beyond a limit, of another type, missing, repeated, made of what breaks parsers; a body that is no
  * JSON, of another kind, or said to be of one. The same chance gives the same requests.
  */
-import type { Random } from './random.js'
+import { type Random, uuidOf } from './random.js'
 
 type Schema = Record<string, any>
 
@@ -101,6 +101,9 @@ const TEXTS = [
 
 const NUMBERS = [0, -0, -1, 1, 0.5, 1e3, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1, 2 ** 53, -(2 ** 53), 1e308, 5e-324]
 
+/** No text in UTF-8, or no escape at all. */
+const BAD_ESCAPES = ['%', '%z', '%zz', '%FF', '%C0%80', '%ED%A0%80', '%F5%80%80%80']
+
 const CONTENT_TYPES = [
   'application/json',
   'application/json; charset=utf-8',
@@ -170,13 +173,11 @@ export function createInputs(document: OpenApi, random: Random, words: Vocabular
 
   function text({ format, pattern, minLength = 0, maxLength = 30 }: Schema): string {
     if (format === 'date-time') return new Date(below(2 ** 31) * 1000).toISOString()
-    if (format === 'uuid' || pattern?.includes('{8}-')) return uuid()
-    if (chance(0.2)) return 'x'.repeat(Math.min(5000, pick([minLength, maxLength]) + pick([0, 0, 1])))
+    if (format === 'uuid' || pattern?.includes('{8}-')) return uuidOf(random)
+    if (chance(0.2))
+      return 'x'.repeat(Math.min(20_000, Math.max(0, pick([minLength, maxLength]) + pick([-1, 0, 0, 1]))))
     return chance(0.3) ? pick(TEXTS) : Array.from({ length: 1 + below(12) }, () => pick([...'abcXYZ019_-'])).join('')
   }
-
-  const hex = (digits: number): string => Array.from({ length: digits }, () => pick([...'0123456789abcdef'])).join('')
-  const uuid = (): string => [8, 4, 4, 4, 12].map(hex).join('-')
 
   function object({ properties = {}, required = [] }: Schema, depth: number): object {
     const made: Record<string, unknown> = {}
@@ -243,9 +244,9 @@ export function createInputs(document: OpenApi, random: Random, words: Vocabular
     ])()
   }
 
-  const inUrl = (value: unknown): string => {
+  function inUrl(value: unknown): string {
     const plain = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined')
-    return encodeURIComponent(plain.toWellFormed())
+    return encodeURIComponent(plain.toWellFormed()) + (chance(0.005) ? pick(BAD_ESCAPES) : '')
   }
 
   /** What a header can carry over the wire. */
@@ -267,8 +268,11 @@ export function createInputs(document: OpenApi, random: Random, words: Vocabular
       spoil() ? pick([...TEXTS, ...NUMBERS]) : make(schema, name)
 
     let route = path
-    for (const parameter of of('path'))
-      route = route.replace(`{${parameter.name}}`, inUrl(valueFor(parameter)) || '%20')
+    for (const parameter of of('path')) {
+      const value = inUrl(valueFor(parameter)) || '%20'
+      astray ||= BAD_ESCAPES.some((bad) => value.endsWith(bad))
+      route = route.replace(`{${parameter.name}}`, value)
+    }
     const query: string[] = []
     for (const parameter of of('query')) {
       if (!parameter.required && chance(0.7)) continue

@@ -30,3 +30,9 @@ export function randomOf(seed: number): Random {
   const below = (max: number): number => Math.floor(next() * max)
   return { next, below, pick: (items) => items[below(items.length)]! }
 }
+
+/** A UUID (version 4) of lots. */
+export function uuidOf({ below }: Random): string {
+  const hex = (digits: number): string => Array.from({ length: digits }, () => below(16).toString(16)).join('')
+  return `${hex(8)}-${hex(4)}-4${hex(3)}-a${hex(3)}-${hex(12)}`
+}
