@@ -1,4 +1,5 @@
 /** What the service answers, taken from it as it runs, so that a server that does nothing can answer the same. */
+import { unverified } from '../../src/domain/cursor.js'
 import type { StoredEvent } from '../../src/domain/event.js'
 import type { EventService } from '../../src/services/events.js'
 import type { ReplayedState } from '../../src/services/replay.js'
@@ -10,6 +11,8 @@ import { bodyOf, eventsPath, JSON_BODY, NDJSON, snapshotsPath, succeededText } f
 export type Answers = {
   /** names the rules that states are folded under; part of entity tags */
   fingerprint: string
+  /** of the store; signs cursors */
+  secret: string
   /** by stateName */
   states: Record<string, ReplayedState>
   /** by the number of events in the request */
@@ -29,6 +32,8 @@ export const stateName = (userId: string, { version, at }: Target): string =>
 
 /** What is asked of which user. */
 export type Questions = {
+  /** of the store */
+  secret: string
   states: { userId: string; query: string; target: Target }[]
   append: { userId: string; events: number[] }
   history: { userId: string; pageEvents: number }
@@ -37,7 +42,7 @@ export type Questions = {
 
 /** Asks the service at `url`; what is asked more than once it has cached by then. Throws when it refuses. */
 export async function takeAnswers(url: string, questions: Questions): Promise<Answers> {
-  const { append, history, snapshot } = questions
+  const { secret, append, history, snapshot } = questions
   const [first] = questions.states
   const { headers } = await fetch(`${url}/users/${first!.userId}/state`)
   const [, fingerprint = ''] = /^"\d+-([0-9a-f]+)"$/.exec(headers.get('etag') ?? '') ?? []
@@ -54,12 +59,16 @@ export async function takeAnswers(url: string, questions: Questions): Promise<An
   }
   const appended: Answers['appended'] = {}
   for (const events of append.events) appended[events] = await post(eventsPath(append.userId), bodyOf(events))
+  const page = await ask<Omit<Answers['page'], 'next'> & { next: string }>(
+    `${eventsPath(history.userId)}?limit=${history.pageEvents}`
+  )
   const lines = await succeededText(await fetch(url + eventsPath(history.userId), { headers: NDJSON }))
   return {
     fingerprint,
+    secret,
     states,
     appended,
-    page: await ask(`${eventsPath(history.userId)}?limit=${history.pageEvents}`),
+    page: { ...page, next: unverified(page.next) as number },
     history: lines
       .trimEnd()
       .split('\n')

@@ -52,7 +52,7 @@ const config = loadConfig({})
 const logger = pino({ level: config.LOG_LEVEL })
 const app = await buildApp({
   services,
-  cursors: createCursors('none'),
+  cursors: createCursors(answers.secret),
   fingerprintOf: () => answers.fingerprint,
   register: new Registry(),
   bodyBytesMax: config.BODY_BYTES_MAX,

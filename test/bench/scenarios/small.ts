@@ -64,7 +64,9 @@ export const createSmall = ({ bring, plan, note }: Bench): (() => Promise<Small>
     async function startNothing(): Promise<Server> {
       const [appended, read] = [users[0]!, users[1]!]
       const [long, withTail] = [replayed.get(5000)!, snapshotted[0]!]
+      const [identity] = await database.sql<[{ secret: string }]>`SELECT secret FROM store_identity`
       const answers = await takeAnswers(cold.url, {
+        secret: identity.secret,
         states: [
           { userId: read, query: '', target: {} },
           { userId: withTail, query: '', target: {} },
