@@ -73,7 +73,6 @@ $$;
 CREATE FUNCTION append_claiming_events(p_bucket smallint, p_requests jsonb, p_events jsonb, p_repeatable boolean)
 RETURNS TABLE (n integer, outcome text, current integer, "position" bigint, "createdAt" timestamptz, stored jsonb, field text)
 LANGUAGE plpgsql VOLATILE
-SET user_event_store.claims = 'kept'
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
@@ -87,6 +86,7 @@ DECLARE
   v_row record;
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365811, p_bucket);
+  PERFORM set_config('user_event_store.claims', 'kept', true);
 
   -- What each request leaves its user with: the last word on each field.
   SELECT jsonb_agg(claim) INTO v_claims
@@ -100,6 +100,7 @@ BEGIN
   ) claim;
   IF v_claims IS NULL THEN
     RETURN QUERY SELECT a.*, NULL::text FROM append_events(p_bucket, p_requests, p_events, p_repeatable) a;
+    PERFORM set_config('user_event_store.claims', '', true);
     RETURN;
   END IF;
   PERFORM pg_advisory_xact_lock(1970365815);
@@ -168,6 +169,7 @@ BEGIN
     RETURN NEXT;
   END LOOP;
   PERFORM record_claims(numbered(v_claims, v_stored));
+  PERFORM set_config('user_event_store.claims', '', true);
 END
 $$;
 --> statement-breakpoint
@@ -182,7 +184,6 @@ CREATE FUNCTION import_claiming_events(
   p_created timestamptz[], p_since bigint)
 RETURNS TABLE (duplicates integer[], bad integer, reason text, current integer, head bigint, field text)
 LANGUAGE plpgsql VOLATILE
-SET user_event_store.claims = 'kept'
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
@@ -195,6 +196,7 @@ DECLARE
   v_users integer;
 BEGIN
   PERFORM pg_advisory_xact_lock(1970365811, p_bucket);
+  PERFORM set_config('user_event_store.claims', 'kept', true);
   SELECT array_agg(coalesce(newest.version, 0) ORDER BY u.n) INTO v_heads
   FROM unnest(p_users) WITH ORDINALITY AS u(id, n)
   LEFT JOIN LATERAL (
@@ -212,6 +214,7 @@ BEGIN
     RETURN QUERY SELECT i.*, NULL::text
     FROM import_events(p_bucket, p_tenant, p_users, p_firsts, p_of, p_versions, p_ids, p_types, p_schemas, p_asked, p_data,
                        p_metadata, p_occurred, p_created, p_since) i;
+    PERFORM set_config('user_event_store.claims', '', true);
     RETURN;
   END IF;
   PERFORM pg_advisory_xact_lock(1970365815);
@@ -273,12 +276,15 @@ BEGIN
       ORDER BY c."user", c.field, c.i DESC
     ) final
   ) stored;
+  PERFORM set_config('user_event_store.claims', '', true);
   RETURN NEXT;
 END
 $$;
 --> statement-breakpoint
 
 -- While fields are unique, nothing is stored past the functions above: an instance that was started before they were would.
+-- They name themselves in the setting user_event_store.claims while they store. By set_config, not in SET clauses of theirs:
+-- those may be written only by superusers and by whom one has granted it.
 CREATE FUNCTION refuse_unclaimed() RETURNS trigger
 LANGUAGE plpgsql
 AS $$

@@ -280,7 +280,6 @@ CREATE FUNCTION delete_archived(
   p_bucket smallint, p_epoch bigint, p_run uuid, p_users uuid[], p_firsts integer[], p_lasts integer[], p_hash text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
-SET user_event_store.maintenance = 'archive'
 SET TimeZone = 'UTC'
 SET enable_seqscan = off
 SET enable_hashjoin = off
@@ -296,6 +295,8 @@ BEGIN
     RAISE EXCEPTION 'a window changed after it was checked' USING ERRCODE = 'UEA01';
   END IF;
 
+  -- Not in a SET clause: see refuse_unclaimed.
+  PERFORM set_config('user_event_store.maintenance', 'archive', true);
   WITH moved AS (
     DELETE FROM user_events e USING unnest(p_users, p_firsts, p_lasts) AS w(id, f, l)
     WHERE e.bucket = p_bucket AND e."aggregateId" = w.id AND e.version BETWEEN w.f AND w.l
@@ -309,6 +310,7 @@ BEGIN
         "lastPosition" = greatest(p."lastPosition", excluded."lastPosition")
   )
   SELECT count(*)::integer AS events, min(moved.position) AS first, max(moved.position) AS last INTO v_moved FROM moved;
+  PERFORM set_config('user_event_store.maintenance', '', true);
 
   INSERT INTO archive_windows (bucket, "runId", "firstPosition", "lastPosition", events, users, hash)
   VALUES (p_bucket, p_run, v_moved.first, v_moved.last, v_moved.events, cardinality(p_users), p_hash);

@@ -83,6 +83,19 @@ t.test('a file that was edited after it was applied is refused, and the newer fi
   t.strictSame(await ledger(database), asLedger([first!]))
 })
 
+t.test(
+  'a file that was mended for empty databases only is taken as applied where the older text was, and no other',
+  async (t) => {
+    const database = await testDatabase(t)
+    const noteHash = (hash: string) =>
+      database.run(`UPDATE schema_migrations SET hash = '${hash}' WHERE name = '0008_claims'`)
+    await noteHash('51c9dff8bc4bf306ba268182fb1dcb5b134a495cbb20f14cc89d1f0d1d5cf356')
+    t.strictSame(await migrate(database.url), [])
+    await noteHash('055888875f25e797a222b843e613006aa66b0fe2110b32d0cff106636489bb47') // that of 0009
+    await t.rejects(migrate(database.url), { constructor: MigrationError, message: /0008_claims was edited/ })
+  }
+)
+
 t.test('a file that fails in its middle leaves nothing of itself, and those before it stay', async (t) => {
   const database = await testDatabase(t, { empty: true })
   const broken: Migration = {

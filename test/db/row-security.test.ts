@@ -20,7 +20,6 @@ async function ownDatabase(t: Test, attributes = ''): Promise<{ role: string; da
   const role = database.name.replace('test', 'role')
   await asAdmin(`CREATE ROLE ${role} LOGIN PASSWORD 'secret' ${attributes}`)
   await asAdmin(`ALTER DATABASE ${database.name} OWNER TO ${role}`)
-  await asAdmin(`GRANT SET ON PARAMETER "user_event_store.claims", "user_event_store.maintenance" TO ${role}`)
   t.teardown(async () => {
     await database.run(`DROP OWNED BY ${role} CASCADE`)
     await asAdmin(`ALTER DATABASE ${database.name} OWNER TO CURRENT_USER`)

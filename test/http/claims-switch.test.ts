@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { openDb } from '../../src/db/client.js'
+import { DEFAULT_TENANT } from '../../src/domain/event.js'
 import { StartError } from '../../src/start-error.js'
 import { selectUniqueClaims, setUniqueClaims } from '../../src/store/claims.js'
 import { assertClaims, claimsIn } from '../support/claims.js'
@@ -272,4 +273,17 @@ t.test('types that were registered since they were examined are examined again',
   t.strictSame(await setUniqueClaims(db, ['email'], 1), { outcome: 'changed' })
   t.strictSame(await setUniqueClaims(db, ['email'], 0), { outcome: 'same' })
   t.strictSame(await selectUniqueClaims(db), ['email'])
+})
+
+t.test('what the function of appends may it does not leave to the rest of its transaction', async (t) => {
+  const { database } = await testService(t, { env: { UNIQUE_CLAIMS: 'email' } })
+  const copy = `INSERT INTO user_events SELECT 0, 1, gen_random_uuid(), gen_random_uuid(), 1, 'UserCreated', 1, '{}', NULL,
+    '${DEFAULT_TENANT}', NULL, now()`
+  await t.rejects(database.run(copy), /fields of users are unique here/)
+  const request = JSON.stringify([{ n: 1, tenant: DEFAULT_TENANT, user: newUserId() }])
+  for (const data of [{ email: 'ada@example.com' }, { fullName: 'Nobody who has a claim' }]) {
+    const events = JSON.stringify([{ n: 1, i: 1, id: randomUUID(), type: 'UserCreated', schema: 1, data }])
+    const append = `SELECT * FROM append_claiming_events(0::smallint, '${request}', '${events}', false)`
+    await t.rejects(database.run(`BEGIN; ${append}; ${copy}; COMMIT`), /fields of users are unique here/)
+  }
 })
