@@ -33,7 +33,8 @@ export const FINDINGS = {
   READ_MODEL_OF_NOBODY: 'the directory shows a user without events',
   POSITION_MISSING: 'positions of the log are not there',
   LOG_SHORT: 'somebody has followed the log further than it goes: events at its end are gone',
-  COUNTS_DIFFER: 'counts of events are not those of the log'
+  COUNTS_DIFFER: 'counts of events are not those of the log',
+  CLAIM_DIFFERS: 'what is kept of the unique fields of a user is not what the events say'
 } as const
 
 export type FindingKind = keyof typeof FINDINGS

@@ -13,6 +13,7 @@ import {
   type Kept
 } from '../domain/inspection.js'
 import type { Projection } from '../domain/projection.js'
+import { selectWrongClaims, selectWrongCounts, selectWrongDays } from '../store/inspected-counts.js'
 import {
   directoryOf,
   eventsOf,
@@ -22,8 +23,6 @@ import {
   selectMissingPositions,
   selectProjectedUpTo,
   selectTenantOf,
-  selectWrongCounts,
-  selectWrongDays,
   snapshotsOf,
   type UserRange
 } from '../store/inspection.js'
@@ -207,7 +206,7 @@ export function createStoreVerifier(parts: {
       return { findings, more: 0, looked: { ...NOTHING } }
     },
 
-    /** Compares what is counted with the log, and with the directory where that is right. Of no use when the log itself is not. */
+    /** Compares what is counted with the log, and, where the directory is right, with it; also what is kept of unique fields. Of no use when the log itself is not. */
     async counts({ directoryIsRight }: { directoryIsRight: boolean }): Promise<Finding[]> {
       const current = await isDirectoryCurrent()
       const found: Finding[] = []
@@ -215,6 +214,7 @@ export function createStoreVerifier(parts: {
         found.push(...(await selectWrongCounts(db, bucket, current ? projection.name : null)))
         if (current && directoryIsRight) found.push(...(await selectWrongDays(db, bucket)))
       }
+      if (current && directoryIsRight) found.push(...(await selectWrongClaims(db, buckets, projection.name, null)))
       return found
     },
 
@@ -222,7 +222,11 @@ export function createStoreVerifier(parts: {
     tenantOf: (userId: string): Promise<string | null> => selectTenantOf(db, bucketOf(userId, buckets), userId),
 
     /** Everything about one user; `events` is 0 for nobody. */
-    user: (userId: string) => inspectAgain(bucketOf(userId, buckets), userId),
+    async user(userId: string) {
+      const inspected = await inspectAgain(bucketOf(userId, buckets), userId)
+      if (inspected.findings.length > 0 || !(await isDirectoryCurrent())) return inspected
+      return { ...inspected, findings: await selectWrongClaims(db, buckets, projection.name, userId) }
+    },
 
     isDirectoryCurrent
   }

@@ -1,7 +1,7 @@
-/** Reads that go through all that is stored, a page at a time: events of every tier, snapshots, the directory, and what is counted. */
+/** Reads that go through all that is stored, a page at a time: events of every tier, snapshots and the directory. */
 import type { Db } from '../db/client.js'
 import type { JsonObject } from '../domain/event.js'
-import type { Finding, InspectedEvent, InspectedRow, InspectedSnapshot } from '../domain/inspection.js'
+import type { InspectedEvent, InspectedRow, InspectedSnapshot } from '../domain/inspection.js'
 import type { Row } from '../domain/projection.js'
 import { projectionWorker } from './projections.js'
 
@@ -186,77 +186,3 @@ export async function selectAhead(
   const { followers, position, head } = row!
   return followers === null ? null : { followers, position: Number(position), head: Number(head) }
 }
-
-const LOG = `
-  (SELECT bucket, position, version, "aggregateId", "tenantId", "eventType", "createdAt" FROM user_events
-   UNION ALL
-   SELECT a.bucket, a.position, a.version, a."aggregateId", a."tenantId", a."eventType", a."createdAt" FROM user_events_archive a
-   WHERE NOT EXISTS (SELECT FROM user_events e
-     WHERE e.bucket = a.bucket AND e."aggregateId" = a."aggregateId" AND e.version = a.version)
-   UNION ALL
-   SELECT bucket, position, version, "aggregateId", "tenantId", "eventType", "createdAt" FROM user_events_offline)`
-
-/** Each statement sees the counts and the position that they hold for as of one moment. */
-const STATISTICS = `
-  WITH counted AS (
-    SELECT e."tenantId", e."eventType", count(*) AS events, count(*) FILTER (WHERE e.version = 1) AS users
-    FROM ${LOG} e JOIN workers w ON w.bucket = e.bucket AND w.name = 'statistics' AND e.position <= w.position
-    WHERE e.bucket = $1::smallint GROUP BY 1, 2)
-  SELECT "tenantId", "eventType" AS what, concat_ws(' and ', coalesce(s.events, 0), coalesce(s.users, 0)) AS found,
-    concat_ws(' and ', coalesce(c.events, 0), coalesce(c.users, 0)) AS right
-  FROM counted c FULL JOIN (SELECT * FROM event_statistics WHERE bucket = $1::smallint) s USING ("tenantId", "eventType")
-  WHERE (c.events, c.users) IS DISTINCT FROM (s.events, s.users) ORDER BY 1, 2 LIMIT 100`
-
-/** What was not applied of users who were put aside is not counted. */
-const ACTIVITY = `
-  WITH counted AS (
-    SELECT e."tenantId", (e."createdAt" AT TIME ZONE 'UTC')::date AS day, e."eventType", count(*) AS events
-    FROM ${LOG} e JOIN workers w ON w.bucket = e.bucket AND w.name = $2 AND e.position <= w.position
-    WHERE e.bucket = $1::smallint AND NOT EXISTS (SELECT FROM projection_parked p
-      WHERE p.bucket = e.bucket AND p.worker = $2 AND p."aggregateId" = e."aggregateId" AND p.version <= e.version)
-    GROUP BY 1, 2, 3)
-  SELECT "tenantId", concat_ws(' of ', "eventType", day) AS what, coalesce(s.events, 0)::text AS found, coalesce(c.events, 0)::text AS right
-  FROM counted c FULL JOIN (SELECT * FROM user_activity_events WHERE bucket = $1::smallint) s USING ("tenantId", day, "eventType")
-  WHERE c.events IS DISTINCT FROM s.events ORDER BY 1, 2 LIMIT 100`
-
-/** Of users by status: what came and went on all days together is what the directory shows. */
-const KINDS = ['active', 'inactive', 'suspended', 'deleted']
-const USERS_OF_DAYS = `
-  SELECT "tenantId", 'users' AS what, to_jsonb(d) - 'tenantId' AS found, to_jsonb(r) - 'tenantId' AS right
-  FROM (SELECT "tenantId", ${[...KINDS, 'locked'].map((kind) => `sum(${kind}) AS ${kind}`).join(', ')}
-        FROM user_activity_days WHERE bucket = $1::smallint GROUP BY 1) d
-  FULL JOIN (SELECT "tenantId", ${KINDS.map((kind) => `count(*) FILTER (WHERE state ->> 'status' = '${kind}') AS ${kind}`).join(', ')},
-               count(*) FILTER (WHERE state ->> 'lockedUntil' IS NOT NULL AND state ->> 'status' <> 'deleted') AS locked
-             FROM user_read_model WHERE bucket = $1::smallint GROUP BY 1) r USING ("tenantId")
-  WHERE to_jsonb(d) IS DISTINCT FROM to_jsonb(r) ORDER BY 1 LIMIT 100`
-
-/** Numbers of users by status that are not those of the directory. Of use when that is right. */
-export async function selectWrongDays(db: Db, bucket: number): Promise<Finding[]> {
-  const rows = await db.query<Wrong>(USERS_OF_DAYS, [bucket], { repeatable: true })
-  return rows.map((wrong) => findingOf(bucket, 'Users by status', wrong))
-}
-
-/** Counts of events, by type and by day, that are not those of the log; `projection` null leaves the days out. */
-export async function selectWrongCounts(db: Db, bucket: number, projection: string | null): Promise<Finding[]> {
-  const statistics = await db.query<Wrong>(STATISTICS, [bucket], { repeatable: true })
-  const activity =
-    projection === null
-      ? []
-      : await db.query<Wrong>(ACTIVITY, [bucket, projectionWorker(projection, false)], { repeatable: true })
-  return [
-    ...statistics.map((wrong) => findingOf(bucket, 'Events and users by type', wrong)),
-    ...activity.map((wrong) => findingOf(bucket, 'Events by day', wrong))
-  ]
-}
-
-type Wrong = { tenantId: string; what: string; found: string | null; right: string | null }
-
-const findingOf = (bucket: number, of: string, { tenantId, what, found, right }: Wrong): Finding => ({
-  kind: 'COUNTS_DIFFER',
-  bucket,
-  userId: null,
-  tenantId,
-  version: null,
-  position: null,
-  detail: `${of}: ${found ?? 'none'} of ${what}, expected ${right ?? 'none'}.`
-})

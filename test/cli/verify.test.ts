@@ -17,6 +17,7 @@ import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
 const TENANT = randomUUID()
+const UNIQUE = { UNIQUE_CLAIMS: 'username' }
 /** In the order of their ids, as the events of the users below are looked at. */
 const [ADA, BOB, CAY] = [newUserId(), newUserId(), newUserId()].sort() as [string, string, string]
 
@@ -28,7 +29,11 @@ const LOCKED = {
 /** Versions of a user who is archived in part, has snapshots, and of one of another tenant; everything is followed up. */
 async function healthy(t: Test, env: Record<string, string> = {}): Promise<TestDatabase> {
   const database = await testDatabase(t)
-  const service = await testService(t, { database, background: true, env: { ...FAST, ...env } })
+  const service = await testService(t, {
+    database,
+    background: true,
+    env: { ...FAST, ...UNIQUE, ...env }
+  })
   const { append, post, get } = service
   await append(ADA, [userCreated('ada'), ...updates(9)])
   await post(`/admin/users/${ADA}/snapshots`)
@@ -203,6 +208,26 @@ const DAMAGES: Record<string, { sql: string; found: Expected[] }> = {
   'a count by day is gone': {
     sql: `DELETE FROM user_activity_events WHERE "eventType" = 'UserDeleted'`,
     found: [{ kind: 'COUNTS_DIFFER' }]
+  },
+  'a number of one of the largest users was changed': {
+    sql: `UPDATE largest_users SET events = events + 1 WHERE ${ofAda}`,
+    found: [{ kind: 'COUNTS_DIFFER' }]
+  },
+  'a unique field of a user is not kept': {
+    sql: `DELETE FROM user_claims WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'CLAIM_DIFFERS', userId: ADA }]
+  },
+  'another value than that of the user is kept': {
+    sql: `UPDATE user_claims SET value = 'somebody' WHERE "userId" = '${CAY}'`,
+    found: [{ kind: 'CLAIM_DIFFERS', userId: CAY }]
+  },
+  'a unique field is kept for another tenant': {
+    sql: `UPDATE user_claims SET "tenantId" = '${TENANT}' WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'CLAIM_DIFFERS', userId: ADA }]
+  },
+  'a unique field of a user who was deleted is kept': {
+    sql: `INSERT INTO user_claims ("tenantId", field, value, "userId") SELECT "tenantId", field, 'bob', '${BOB}' FROM user_claims WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'CLAIM_DIFFERS', userId: BOB }]
   }
 }
 
@@ -261,7 +286,7 @@ t.test('several buckets, an archive and a partition that is offline', async (t) 
   )
   const kinds = (await verifyAll(misplaced)).findings.map(({ kind }: Expected) => kind)
   t.strictSame([...new Set(kinds)].sort(), ['EVENT_BUCKET', 'POSITION_MISSING'])
-  const service = await testService(t, { database, background: true, env: { ...FAST, EVENT_BUCKETS: '3' } })
+  const service = await testService(t, { database, background: true, env: { ...FAST, ...UNIQUE, EVENT_BUCKETS: '3' } })
   const { status } = await archived(service, { olderThanDays: 0 })
   t.equal(status, 'done')
   t.match(await verifyAll(database), { code: 0, correct: true, looked: { users: 43, offlineUsers: 0 } })
@@ -329,15 +354,16 @@ t.test('more than a page holds of everything: events of one user, users, snapsho
 
 t.test('a store that is written to meanwhile is right all the time', async (t) => {
   const database = await testDatabase(t, { template: store.name })
-  const { append, post } = await testService(t, { database, background: true })
+  const { append, post } = await testService(t, { database, background: true, env: UNIQUE })
   let ended = false
   let appended = 0
   async function write(): Promise<void> {
     const mine = newUserId()
-    await append(mine, [userCreated()])
+    await append(mine, [userCreated(mine)])
     while (!ended) {
-      await append(mine, updates(7))
-      await append(newUserId(), [userCreated()])
+      await append(mine, [...updates(6), userUpdated({ username: `${mine} ${appended}` })])
+      const other = newUserId()
+      await append(other, [userCreated(other)])
       await post(`/admin/users/${mine}/snapshots`)
       appended++
     }
@@ -351,7 +377,7 @@ t.test('a store that is written to meanwhile is right all the time', async (t) =
 
 t.test('what changes between two reads is looked at once more', async (t) => {
   const database = await testDatabase(t, { template: store.name })
-  const service = await testService(t, { database, background: true })
+  const service = await testService(t, { database, background: true, env: UNIQUE })
   const db = openDb(database.url, { poolMax: 2, rows: 'all' })
   t.teardown(() => db.close())
   let changed = false
