@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import type { Config } from '../config.js'
 import type { Db } from '../db/client.js'
 import { MigrationError, readStatus } from '../db/migrate.js'
+import { selectRowSecurity } from '../db/row-security.js'
 import { type Diagnosis, diagnose, type Facts } from '../domain/diagnosis.js'
 import { selectUniqueClaims } from '../store/claims.js'
 import { type ServerFacts, type StoreFacts, selectServerFacts, selectStoreFacts } from '../store/facts.js'
@@ -53,6 +54,10 @@ async function factsOf(db: Db, config: Config): Promise<Facts> {
     claims: {
       asked: config.UNIQUE_CLAIMS?.split(',').sort().join() ?? null,
       stored: isStore ? (await selectUniqueClaims(db)).join() : ''
+    },
+    rowSecurity: {
+      asked: config.ROW_LEVEL_SECURITY,
+      ...(isStore ? await selectRowSecurity(db) : { openTables: [], ownerFree: false })
     }
   }
 }

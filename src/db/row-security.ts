@@ -45,6 +45,22 @@ const ROLES = `
   FROM pg_class log JOIN pg_roles owner ON owner.oid = log.relowner JOIN pg_roles me ON me.rolname = current_user
   WHERE log.oid = 'user_events'::regclass`
 
+/** Tables that it does not guard, and whether their owner is bound by it; of a database whose migrations are applied. */
+export async function selectRowSecurity(db: Db): Promise<{ openTables: string[]; ownerFree: boolean }> {
+  const rows = await db.query<{ name: string; guarded: boolean; ownerFree: boolean }>(
+    `SELECT t.name, c.relrowsecurity AND c.relforcerowsecurity AND EXISTS (
+         SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'acting_tenants') AS guarded,
+       r.rolsuper OR r.rolbypassrls AS "ownerFree"
+     FROM unnest($1::text::text[]) AS t(name) JOIN pg_class c ON c.oid = t.name::regclass JOIN pg_roles r ON r.oid = c.relowner`,
+    [SECURED],
+    { repeatable: true }
+  )
+  return {
+    openTables: rows.flatMap(({ name, guarded }) => (guarded ? [] : name)),
+    ownerFree: rows.some(({ ownerFree }) => ownerFree)
+  }
+}
+
 /** How to connect so that it binds (`on`) or does not. Throws RowSecurityRefused when it cannot be made to bind. */
 export async function settleRowSecurity(url: string, on: boolean): Promise<Pick<DbOptions, 'role' | 'rows'>> {
   const db = openDb(url, { poolMax: 1 })

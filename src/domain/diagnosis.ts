@@ -42,6 +42,8 @@ export type Facts = {
   buckets: { asked: number; stored: number | null }
   claims: { asked: string | null; stored: string }
   offlinePartitions: number
+  /** whether it is asked for; tables that no policy guards, and whether their owner is above all policies */
+  rowSecurity: { asked: boolean; openTables: string[]; ownerFree: boolean }
 }
 
 export type TableFacts = {
@@ -97,6 +99,7 @@ export function diagnose(facts: Facts): Diagnosis[] {
     transactions(facts),
     replication(facts),
     settings(facts),
+    tenants(facts),
     followers(facts),
     deliveries(facts),
     readModels(facts),
@@ -267,6 +270,23 @@ function settings({ buckets, claims }: Facts): Diagnosis {
       `Set it the same everywhere${claims.stored ? `: UNIQUE_CLAIMS=${claims.stored}` : ''}.`
     )
   return ok('settings', 'those here fit the store')
+}
+
+function tenants({ rowSecurity: { asked, openTables, ownerFree } }: Facts): Diagnosis {
+  if (!asked) return ok('tenants', 'kept apart by the service alone: ROW_LEVEL_SECURITY is false')
+  if (openTables.length > 0)
+    return trouble(
+      'tenants',
+      `row-level security does not guard ${openTables.join(', ')}`,
+      `Run SELECT secure_rows('${openTables[0]}'), and the same for each, as their owner.`
+    )
+  if (ownerFree)
+    return warning(
+      'tenants',
+      'the tables belong to a role that row-level security does not bind',
+      'Start the service once: it gives them to a role that is bound, or says what it needs for that.'
+    )
+  return ok('tenants', 'row-level security guards all tables')
 }
 
 function followers({ followers }: Facts): Diagnosis {

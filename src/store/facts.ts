@@ -38,21 +38,13 @@ const RETAINED = `
 
 export async function selectServerFacts(db: Db): Promise<ServerFacts> {
   const askedAt = Date.now()
-  const [row] = await db.query<{
-    postgres: number
-    standby: boolean
-    fsync: string
-    fullPageWrites: string
-    synchronousCommit: string
-    autovacuum: string
-    maxConnections: number
-    connections: number
-    clockMs: string
-    transactionAge: number
-    oldestTransactionS: number
-    databaseBytes: string
-    dataDirectory: string | null
-  }>(SERVER)
+  const [row] = await db.query<
+    Facts['settings'] &
+      Omit<ServerFacts, 'settings' | 'clockAheadMs' | 'databaseBytes' | 'retainedWalBytes'> & {
+        clockMs: string
+        databaseBytes: string
+      }
+  >(SERVER)
   const answeredAt = Date.now()
   const { postgres, standby, connections, clockMs, transactionAge, oldestTransactionS, databaseBytes, ...rest } = row!
   const { dataDirectory, ...settings } = rest
@@ -98,11 +90,11 @@ const INDEXES = `
     'unused', coalesce(s.idx_scan, 0) = 0 AND NOT i.indisunique) ORDER BY c.relname), '[]') AS indexes
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = c.oid
   WHERE c.relnamespace = current_schema()::regnamespace`
-/** Buckets have heads of their own: the lag is that of the bucket that the follower works on. */
+/** Buckets have heads of their own: the lag is that of the bucket that the follower works on. One that gave its lease up has it until -infinity. */
 const FOLLOWERS = `
   SELECT coalesce(json_agg(json_build_object('name', name, 'lagEvents', lag, 'abandonedS', abandoned) ORDER BY name), '[]') AS followers
   FROM (SELECT w.name, sum(greatest(h.head - w.position, 0)) AS lag,
-      min(extract(epoch FROM clock_timestamp() - w."leaseUntil")) AS abandoned
+      min(extract(epoch FROM clock_timestamp() - greatest(w."leaseUntil", 'epoch'))) AS abandoned
     FROM workers w CROSS JOIN LATERAL (SELECT coalesce(max(e.position), 0) AS head FROM user_events e WHERE e.bucket = w.bucket) h
     WHERE w.name LIKE 'projection/%' OR w.name IN ('statistics', 'snapshots')
     GROUP BY w.name) followers`

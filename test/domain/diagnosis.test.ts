@@ -25,7 +25,8 @@ const HEALTHY: Facts = {
   parkedUsers: 0,
   buckets: { asked: 1, stored: 1 },
   claims: { asked: null, stored: '' },
-  offlinePartitions: 0
+  offlinePartitions: 0,
+  rowSecurity: { asked: true, openTables: [], ownerFree: false }
 }
 
 /** What is not right. */
@@ -42,6 +43,9 @@ t.test('nothing is wrong with what is healthy, nor with a store before its first
 const settings = (changed: Partial<Facts['settings']>) => ({ settings: { ...HEALTHY.settings, ...changed } })
 const disk = (freeBytes: number, totalBytes = 2 ** 30) => ({ disk: { freeBytes, totalBytes } })
 const tables = (changed: Partial<typeof TABLE>) => ({ tables: [{ ...TABLE, ...changed }] })
+const rowSecurity = (changed: Partial<Facts['rowSecurity']>) => ({
+  rowSecurity: { ...HEALTHY.rowSecurity, ...changed }
+})
 const follower = (lagEvents: number, abandonedS: number) => ({
   followers: [{ name: 'statistics', lagEvents, abandonedS }]
 })
@@ -137,6 +141,23 @@ const CASES: [name: string, right: Partial<Facts>, wrong: Partial<Facts>, expect
     { claims: { asked: 'off', stored: 'email' } },
     { claims: { asked: 'email', stored: '' } },
     { check: 'settings' }
+  ],
+  [
+    'tables without a guard',
+    rowSecurity({ asked: false, openTables: ['user_events'] }),
+    rowSecurity({ openTables: ['user_events', 'user_snapshots'] }),
+    {
+      check: 'tenants',
+      state: 'trouble',
+      found: 'row-level security does not guard user_events, user_snapshots',
+      advice: "Run SELECT secure_rows('user_events'), and the same for each, as their owner."
+    }
+  ],
+  [
+    'an owner who is not bound',
+    rowSecurity({ asked: false, ownerFree: true }),
+    rowSecurity({ ownerFree: true }),
+    { check: 'tenants', state: 'warning' }
   ],
   [
     'nobody at work',
