@@ -41,6 +41,7 @@ import { projectionRoutes } from './http/routes/projections.js'
 import { replayRoutes } from './http/routes/replay.js'
 import { snapshotRoutes } from './http/routes/snapshots.js'
 import { statsRoutes } from './http/routes/stats.js'
+import { statusRoutes } from './http/routes/status.js'
 import { subscriptionRoutes } from './http/routes/subscriptions.js'
 import { tenantRoutes } from './http/routes/tenants.js'
 import { transferRoutes } from './http/routes/transfer.js'
@@ -62,6 +63,7 @@ import type { ProjectionService } from './services/projections.js'
 import type { ReplayService } from './services/replay.js'
 import type { SnapshotService } from './services/snapshots.js'
 import type { StatisticsService } from './services/statistics.js'
+import type { StatusService } from './services/status.js'
 import type { SubscriptionService } from './services/subscriptions.js'
 import type { TenantLimitsService } from './services/tenant-limits.js'
 import type { VerifyService } from './services/verify.js'
@@ -78,6 +80,7 @@ export type Services = {
   effects: EffectService
   snapshots: SnapshotService
   statistics: StatisticsService
+  status: StatusService
   projections: ProjectionService
   subscriptions: SubscriptionService
   tenantLimits: TenantLimitsService
@@ -180,6 +183,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(subscriptionRoutes, { subscriptions: services.subscriptions })
   await app.register(outboxRoutes, { subscriptions: services.subscriptions, cursors })
   await app.register(statsRoutes, { statistics: services.statistics })
+  await app.register(statusRoutes, { status: services.status })
   await app.register(tenantRoutes, { statistics: services.statistics, limits: services.tenantLimits })
   refuseOtherMethods()
   return app

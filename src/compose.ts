@@ -47,6 +47,7 @@ import { createRequestCounter } from './services/request-counter.js'
 import { createSnapshotService } from './services/snapshots.js'
 import { createStateCache } from './services/state-cache.js'
 import { createStatisticsService } from './services/statistics.js'
+import { createStatusService } from './services/status.js'
 import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createTenantLimitsService } from './services/tenant-limits.js'
@@ -58,6 +59,8 @@ import { selectStoreGauges } from './store/statistics.js'
 
 export type Service = {
   app: FastifyInstance
+  /** names this process in leases */
+  instance: string
   /** Whether requests must say who sends them; `open` means that nobody set it up. */
   authentication: () => ReturnType<AccessService['mode']>
   /** serves /metrics on METRICS_PORT; null when `app` does */
@@ -97,6 +100,7 @@ export async function compose(
   /** For what serves no tenant, or several at once. */
   const everyone = db.as(ALL_TENANTS)
   const buckets = config.EVENT_BUCKETS
+  const instance = randomUUID()
   const eventTypes = createEventTypeService({
     db,
     onPatchFailed: (eventType, patch) => metrics.patchFailed(eventType, patch)
@@ -270,6 +274,7 @@ export async function compose(
       replay,
       snapshots,
       statistics,
+      status: createStatusService({ db: everyone, instance }),
       subscriptions,
       tenantLimits,
       verify,
@@ -303,12 +308,11 @@ export async function compose(
       ? null
       : buildMetricsApp({ register, requestTimeoutMs: config.REQUEST_TIMEOUT_MS, logger })
 
-  const holder = randomUUID()
   const background = createBackground({
     db: everyone,
     metrics,
     buckets,
-    holder,
+    holder: instance,
     snapshots,
     eventTypes,
     snapshotMaxAgeDays: config.SNAPSHOT_MAX_AGE_DAYS,
@@ -322,7 +326,7 @@ export async function compose(
     db: everyone,
     metrics,
     buckets,
-    holder,
+    holder: instance,
     eventTypes,
     projections: PROJECTIONS,
     runLong: (statement, signal) => runLong(databaseUrl, statement, signal),
@@ -334,6 +338,7 @@ export async function compose(
     metrics,
     eventTypes,
     buckets,
+    holder: instance,
     openSink: (sink) => openSink(sink, config),
     onError,
     onTrouble(subscription) {
@@ -344,6 +349,7 @@ export async function compose(
 
   return {
     app,
+    instance,
     authentication: access.mode,
     metricsApp,
     start() {

@@ -3,17 +3,15 @@
  * again what is owed. Every instance starts all of them; the leases of the workers decide which one does it (DESIGN D6). The table is
  * looked at once a second, so that what an operator does on one instance is heard by all.
  */
-import { randomUUID } from 'node:crypto'
 import type { Db } from './db/client.js'
 import type { Sink } from './domain/sink.js'
-import type { SinkConfig } from './domain/subscription.js'
+import { labelOfSubscription, type SinkConfig } from './domain/subscription.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
 import type { EventTypeService } from './services/event-types.js'
 import { createRelay } from './services/relay.js'
 import { createRetrier } from './services/retrier.js'
 import { createSender, isRunning } from './services/sender.js'
-import { labelOfSubscription } from './services/subscriptions.js'
 import { createWorker, type Worker, type WorkerStep } from './services/worker.js'
 import { sweepOwed } from './store/outbox.js'
 import { relayWorker, retryWorker, type Subscription, selectSubscriptions } from './store/subscriptions.js'
@@ -45,13 +43,14 @@ export function createDelivery(parts: {
   metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   buckets: number
+  /** names this instance */
+  holder: string
   openSink: (config: SinkConfig) => Promise<Sink>
   onError: (err: unknown) => void
   /** told when a subscription can deliver nothing any more; must not throw */
   onTrouble: (subscription: string) => void
 }): Delivery {
-  const { db, metrics, eventTypes, buckets, openSink, onError, onTrouble } = parts
-  const holder = randomUUID()
+  const { db, metrics, eventTypes, buckets, holder, openSink, onError, onTrouble } = parts
   const running = new Map<string, Running>()
   let looking: Loop | null = null
   let sweeping: Loop | null = null

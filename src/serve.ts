@@ -19,7 +19,8 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
       logger.warn(
         'nobody has to say who they are, so only this machine is served: make an API key (user-events key create) to change that'
       )
-    logger.info({ ...addresses, database: database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL' }, 'ready')
+    const place = database ? `embedded in ${config.DATA_DIR}` : 'DATABASE_URL'
+    logger.info({ ...addresses, database: place, instance: service.instance }, 'ready')
 
     closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT_MS, logger }, async ({ signal, err }) => {
       if (err) logger.error({ err }, 'shutting down after an error')

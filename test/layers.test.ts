@@ -78,7 +78,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'app.ts': { values: ['http', 'domain'], types: ['services'] },
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'projecting.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
-  'delivery.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
+  'delivery.ts': { values: ['domain', 'loop.ts', 'services', 'store'], types: ['db', 'observe'] },
   'compose.ts': {
     values: [
       'app.ts',

@@ -1,5 +1,6 @@
 /** A named, durable follower of the log that delivers events to another system. */
 import { type Static, Type } from '@sinclair/typebox'
+import { DEFAULT_TENANT } from './event.js'
 
 /** What stands before the key of webhooks in base64 (Standard Webhooks). */
 export const SECRET_PREFIX = 'whsec_'
@@ -166,3 +167,7 @@ export function delayAfter(policy: RetryPolicy, attempts: number, chance: number
 
 export type SinkConfig = Static<typeof SinkConfig>
 export type WebhookConfig = Extract<SinkConfig, { kind: 'webhook' }>
+
+/** What metrics and logs call a subscription. */
+export const labelOfSubscription = ({ tenantId, name }: { tenantId: string | null; name: string }): string =>
+  tenantId === null ? name : `${tenantId === DEFAULT_TENANT ? 'default' : tenantId}/${name}`

@@ -2,8 +2,13 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Db } from '../db/client.js'
 import { DomainError } from '../domain/errors.js'
-import { DEFAULT_TENANT, type StoredEvent } from '../domain/event.js'
-import { type SinkConfig, type SubscriptionDefinition, webhookSecretOf } from '../domain/subscription.js'
+import type { StoredEvent } from '../domain/event.js'
+import {
+  labelOfSubscription,
+  type SinkConfig,
+  type SubscriptionDefinition,
+  webhookSecretOf
+} from '../domain/subscription.js'
 import type { SubscriptionGauges } from '../observe/gauges.js'
 import {
   discardOwed,
@@ -210,10 +215,6 @@ export function createSubscriptionService(parts: {
     }
   }
 }
-
-/** What metrics and logs call a subscription. */
-export const labelOfSubscription = ({ tenantId, name }: Scoped): string =>
-  tenantId === null ? name : `${tenantId === DEFAULT_TENANT ? 'default' : tenantId}/${name}`
 
 function shownWith(subscription: Subscription, numbers: SubscriptionNumbers | undefined): ShownSubscription {
   const { id: _id, tenantId, definition, ...rest } = subscription
