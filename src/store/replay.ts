@@ -63,21 +63,26 @@ const LOAD = `
     SELECT s.version, s.state FROM user_snapshots s, target
     WHERE s.bucket = $1::smallint AND s."aggregateId" = $2::uuid AND s.fingerprint = $6::text AND s.version <= target.version
     ORDER BY s.version DESC LIMIT 1
+  ), start AS MATERIALIZED (
+    -- Row-level security lets no computed bound into an index, only one that stands in a row.
+    SELECT target.head, target.version AS target, coalesce(snapshot.version, 0) AS after, snapshot.version, snapshot.state
+    FROM target LEFT JOIN snapshot ON true
   )
-  SELECT target.head, target.version AS target,
+  SELECT start.head, start.target,
     EXISTS (SELECT FROM user_snapshots s
       WHERE s.bucket = $1::smallint AND s."aggregateId" = $2::uuid AND s.fingerprint <> $6::text
-        AND s.version > coalesce(snapshot.version, 0) AND s.version <= target.version) AS stale, snapshot.version AS "snapshotVersion", snapshot.state::text AS state,
-    (SELECT (extract(epoch FROM CASE WHEN e.version = snapshot.version THEN e."createdAt" ELSE
-        (SELECT a."createdAt" FROM stored_at_version($1::smallint, $2::uuid, snapshot.version, NULL, NULL, NULL) a) END) * 1000)::bigint
+        AND s.version > start.after AND s.version <= start.target) AS stale,
+    start.version AS "snapshotVersion", start.state::text AS state,
+    (SELECT (extract(epoch FROM CASE WHEN e.version = start.version THEN e."createdAt" ELSE
+        (SELECT a."createdAt" FROM stored_at_version($1::smallint, $2::uuid, start.version, NULL, NULL, NULL) a) END) * 1000)::bigint
      FROM user_events e
-     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= snapshot.version
+     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version >= start.version
      ORDER BY e.version LIMIT 1) AS "snapshotAsOf",
     slice.*
-  FROM target LEFT JOIN snapshot ON true
+  FROM start
   CROSS JOIN LATERAL (${sliceOf('user_events')}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid
-      AND e.version > coalesce(snapshot.version, 0) AND e.version <= target.version
+      AND e.version > start.after AND e.version <= start.target
     ORDER BY e.version LIMIT $7::integer) e) slice`
 
 /** Texts are separated by commas, which no name of a type has; all are null when there is no event. */

@@ -8,9 +8,11 @@ import { openDb } from '../../src/db/client.js'
 import { migrate } from '../../src/db/migrate.js'
 import { APP_ROLE, assertRowSecurity, RowSecurityRefused, settleRowSecurity } from '../../src/db/row-security.js'
 import { StartError } from '../../src/start-error.js'
+import { selectFoldStart } from '../../src/store/replay.js'
 import { asAdmin, type TestDatabase, testDatabase } from '../support/db.js'
 import { newUserId, userCreated } from '../support/events.js'
 import { testService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const [here, there] = [randomUUID(), randomUUID()]
 
@@ -195,6 +197,33 @@ t.test('it takes no index away: however large the log, nothing reads all of it',
     }
   await service.stop()
   t.strictSame(await scans(), before)
+})
+
+t.test('of a long user with a snapshot only what came after it is read', async (t) => {
+  const database = await testDatabase(t)
+  const userId = newUserId()
+  const [events, kept, times] = [5000, 4990, 10]
+  await database.run(`
+    INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")
+    SELECT 0, n, gen_random_uuid(), '${userId}', n, CASE WHEN n = 1 THEN 'UserCreated' ELSE 'UserUpdated' END, 1,
+      '{"fullName": "Ada"}', '${here}', now() FROM generate_series(1, ${events}) AS n;
+    INSERT INTO user_snapshots (id, bucket, "aggregateId", version, state, fingerprint, "tenantId", metadata)
+    SELECT gen_random_uuid(), 0, '${userId}', ${kept}, '{}', 'rules', '${here}', '{}'`)
+  await database.run('VACUUM ANALYZE')
+  const db = openDb(database.url, { poolMax: 1, ...(await settleRowSecurity(database.url, true)) })
+  const read = async () => {
+    const [row] = await database.run<{ rows: string }>(
+      `SELECT sum(idx_tup_read) AS rows FROM pg_stat_user_indexes WHERE relname = 'user_events'`
+    )
+    return Number(row!.rows)
+  }
+  const before = await read()
+  const key = { tenantId: here, userId }
+  for (let i = 0; i < times; i++)
+    t.match(await selectFoldStart(db, 0, key, { fingerprint: 'rules' }), { headVersion: events, ignored: 'broken' })
+  await db.close() // Only then is all of it counted.
+  const rows = await until(async () => (await read()) - before || null, { what: 'the count of rows' })
+  t.ok(rows <= times * 2 * (events - kept), `${rows} rows in ${times} reads of the ${events - kept} newest events`)
 })
 
 t.test('a service that it would not bind does not start, and says why', async (t) => {
