@@ -146,6 +146,8 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerCommonHeaders(app)
   await registerCors(app, parts.corsOrigins ?? [])
   const refuseOtherMethods = watchMethods(app)
+  // Before all that may refuse a request: what is refused is measured as well.
+  await registerMeasure(app, { register })
   longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
@@ -153,7 +155,6 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   if (parts.rateLimit) await registerRateLimit(app, parts.rateLimit, OPERATIONS)
   await shedLoad(app)
   registerAudit(app, services.audit)
-  await registerMeasure(app, { register })
   if (parts.metrics) serveMetrics(app, register)
   await registerOpenApi(app, { shown: parts.docs })
   if (parts.docs) registerAsyncApi(app)

@@ -26,4 +26,9 @@ t.test('with a lagging loop requests get 503, and probes do not, with or without
     answers.operations.map(({ statusCode }) => statusCode),
     probes.map(() => 200)
   )
+  t.match(
+    (await get('/metrics')).body,
+    /^http_request_duration_seconds_count\{method="GET",route="\/users\/:userId\/state",status_code="503"\} \d/m,
+    'what is refused is measured'
+  )
 })
