@@ -145,6 +145,7 @@ export async function compose(
     register,
     topAggregates: config.METRICS_TOP_AGGREGATES,
     topTenants: config.METRICS_TOP_TENANTS,
+    ready: () => health.isReady(),
     storeGauges: () => selectStoreGauges(everyone, buckets, config.METRICS_TOP_AGGREGATES),
     subscriptionGauges: () => subscriptions.gauges(),
     projectionGauges: () => projections.gauges(),

@@ -1,8 +1,9 @@
 /**
- * The gauges that ask for their values when scraped: how much is in the store, and where the subscriptions stand.
+ * The gauges that ask for their values when scraped: whether the instance is ready, how much is in the store, and where the
+ * subscriptions stand.
  *
  * Each set is asked for once however many gauges and scrapes want it, and a scrape never waits long: when the answer is late or
- * fails, it shows the values before.
+ * fails, it shows the values before; of readiness, that there is none.
  */
 import { Gauge, type Registry } from 'prom-client'
 import { otherLabel } from './top-labels.js'
@@ -40,6 +41,8 @@ export type GaugeOptions = {
   register: Registry
   /** How many users are shown by id; the rest is `_other`. */
   topAggregates: number
+  /** Whether this instance should get requests; called like `storeGauges`. */
+  ready: () => Promise<boolean>
   /** Called at most once at a time, when scraped. */
   storeGauges: () => Promise<StoreGauges>
   /** Where all subscriptions stand; called like `storeGauges`. */
@@ -56,10 +59,26 @@ export type GaugeOptions = {
 
 /** Declares the gauges in `register`, which must not hold any of them yet. */
 export function declareGauges(options: GaugeOptions): void {
+  declareReadiness(options)
   declareStoreGauges(options)
   declareSubscriptionGauges(options)
   declareProjectionGauges(options)
   declareArchiveGauges(options)
+}
+
+function declareReadiness({ register, ready, onError, ...rest }: GaugeOptions): void {
+  const load = async (): Promise<void> => gauge.set((await ready()) ? 1 : 0)
+  // Whoever cannot tell in time is not ready, whatever was so before.
+  const unknown = (err: unknown): void => {
+    gauge.set(0)
+    onError(err)
+  }
+  const gauge = new Gauge({
+    name: 'event_store_ready',
+    help: 'Whether this instance is ready for requests, as /readyz says: 1 or 0; 0 also when that cannot be told in time.',
+    registers: [register],
+    collect: createRefresh(load, { ...rest, onError: unknown })
+  })
 }
 
 function declareStoreGauges(options: GaugeOptions): void {
@@ -180,7 +199,7 @@ function declareArchiveGauges(options: GaugeOptions): void {
  */
 function createRefresh(
   load: () => Promise<void>,
-  { storeGaugesTimeoutMs = 2_000, onError }: GaugeOptions
+  { storeGaugesTimeoutMs = 2_000, onError }: Pick<GaugeOptions, 'storeGaugesTimeoutMs' | 'onError'>
 ): () => Promise<void> {
   // A call that is late goes on, and the next scrape waits for it instead of starting another one on a slow store.
   const loadOnce = sharedWhileRunning(load)

@@ -19,6 +19,8 @@ const PROBE = `
          pg_is_in_recovery()::text AS standby, to_regclass('schema_migrations')::text AS ledger`
 const NEWEST = 'SELECT max(number) AS migration FROM schema_migrations'
 
+const unknown: Check = { ok: false, detail: 'not known while the database does not answer' }
+
 type Probe = {
   fsync: string
   fullPageWrites: string
@@ -58,26 +60,35 @@ export function createHealthService(parts: { db: Db; migrations: Migration[]; pr
     }
   }
 
+  /** What decides whether requests should be sent here. */
+  async function neededChecks(): Promise<Omit<Readiness['checks'], 'projections'>> {
+    const found = await probe()
+    return {
+      process: leaving ? { ok: false, detail: 'shutting down' } : { ok: true, detail: 'serving' },
+      database: typeof found === 'string' ? { ok: false, detail: found } : databaseCheck(found),
+      migrations: typeof found === 'string' ? unknown : migrationCheck(found, newest),
+      durability: typeof found === 'string' ? unknown : durabilityCheck(found)
+    }
+  }
+
   return {
     /** From now on the instance says that it is not ready, so that no new work is sent to it. */
     leave(): void {
       leaving = true
     },
 
+    /** What `readiness` says, without the reasons. */
+    isReady: async (): Promise<boolean> => allOk(await neededChecks()),
+
     async readiness(): Promise<Readiness> {
-      const found = await probe()
-      const unknown = { ok: false, detail: 'not known while the database does not answer' }
-      const needed = {
-        process: leaving ? { ok: false, detail: 'shutting down' } : { ok: true, detail: 'serving' },
-        database: typeof found === 'string' ? { ok: false, detail: found } : databaseCheck(found),
-        migrations: typeof found === 'string' ? unknown : migrationCheck(found, newest),
-        durability: typeof found === 'string' ? unknown : durabilityCheck(found)
-      }
-      const ready = Object.values(needed).every(({ ok }) => ok)
+      const needed = await neededChecks()
+      const ready = allOk(needed)
       return { ready, checks: { ...needed, projections: ready ? await projectionsCheck() : unknown } }
     }
   }
 }
+
+const allOk = (checks: Record<string, Check>): boolean => Object.values(checks).every(({ ok }) => ok)
 
 function databaseCheck({ serverVersion, standby }: Probe): Check {
   return standby === 'true'

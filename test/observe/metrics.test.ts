@@ -115,6 +115,7 @@ t.test('names, types and labels are exactly those promised', async (t) => {
     event_replay_duration_seconds: ['histogram', ['event_count', 'use_snapshot']],
     event_handler_duration_seconds: ['histogram', ['event_type', 'handler_name']],
     event_snapshot_creation_duration_seconds: ['histogram', ['reason']],
+    event_store_ready: ['gauge', []],
     event_store_events_by_aggregate: ['gauge', ['aggregate_id']],
     event_snapshots_total: ['gauge', []],
     event_store_size_estimate_bytes: ['gauge', []]
@@ -322,6 +323,30 @@ t.test('a user that is no longer among the largest has no gauge left', async (t)
   const samples = await scrape()
   t.equal(valueIn(samples, 'event_store_events_by_aggregate', { aggregate_id: first! }), undefined)
   t.type(valueIn(samples, 'event_store_events_by_aggregate', { aggregate_id: second! }), 'number')
+})
+
+t.test('an instance is ready while it says so, and not when it cannot tell in time', async (t) => {
+  let answer = (): Promise<boolean> => Promise.resolve(true)
+  const { errors, scrape } = setUp({ storeGaugesTimeoutMs: 5, ready: () => answer() })
+  const shown = async () => valueIn(await scrape(), 'event_store_ready')
+  t.equal(await shown(), 1)
+  answer = () => Promise.resolve(false)
+  t.equal(await shown(), 0)
+  answer = () => Promise.resolve(true)
+  t.equal(await shown(), 1)
+  answer = () => Promise.reject(new Error('broken'))
+  t.equal(await shown(), 0)
+  let release = (_ready: boolean): void => {}
+  answer = () =>
+    new Promise((resolve) => {
+      release = resolve
+    })
+  t.equal(await shown(), 0)
+  t.match(errors, [{ message: 'broken' }, { message: /not ready within 5 ms/ }])
+  release(true)
+  answer = () => Promise.resolve(true)
+  await new Promise(setImmediate)
+  t.equal(await shown(), 1)
 })
 
 t.test('one scrape, or several at once, ask the store once', async (t) => {

@@ -66,6 +66,7 @@ t.test('an instance that leaves is not ready, although all else is well', async 
   t.equal(ready, false)
   t.strictSame(checks.process, { ok: false, detail: 'shutting down' })
   t.ok(checks.database.ok && checks.migrations.ok && checks.durability.ok)
+  t.equal(await health.isReady(), false)
 })
 
 t.test('a connection that dies under a look is no outage', async (t) => {
@@ -106,9 +107,11 @@ t.test('a database that is dropped under the service is not ready', async (t) =>
   const database = await testDatabase(t)
   const health = healthOf(t, database.url)
   t.ok((await health.readiness()).ready)
+  t.equal(await health.isReady(), true)
   await asAdmin(`DROP DATABASE ${database.name} WITH (FORCE)`)
   const { ready, checks } = await health.readiness()
   t.equal(ready, false)
+  t.equal(await health.isReady(), false)
   t.match(checks.database, { ok: false, detail: /^the database does not answer \(\w+\); check/ })
   t.match(checks.migrations, { ok: false, detail: 'not known while the database does not answer' })
   t.ok(checks.process.ok)

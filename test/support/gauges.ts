@@ -5,6 +5,7 @@ export const emptyStore: StoreGauges = { totalEvents: 0, largestUsers: [], snaps
 
 export const emptyGauges = {
   topAggregates: 10,
+  ready: async () => true,
   storeGauges: async () => emptyStore,
   subscriptionGauges: async () => [],
   projectionGauges: async () => [],
