@@ -83,6 +83,23 @@ t.test('a subscription is made, shown without its secret, and deleted with all i
     t.strictSame(await database.run(`SELECT 1 FROM ${table}`), [], table)
 })
 
+t.test('a subscription is new until something of it was delivered, whatever other tenants append', async (t) => {
+  const service = await delivering(t)
+  const taker = await testTaker(t)
+  const [own, other] = [{ 'x-tenant-id': randomUUID() }, { 'x-tenant-id': randomUUID() }]
+  await subscribe(service, taker, { start: 'now' }, own)
+  const shown = async () => (await service.get(`${PATH}/crm`, own)).data
+  await newUser(service, 1, other)
+  await until(async () => (await shown()).lagEvents === 0, { what: 'the relay to pass the event' })
+  // A second one is passed after the relay has told of the first.
+  await newUser(service, 1, other)
+  await until(async () => (await shown()).lagEvents === 0, { what: 'the relay to pass the next one' })
+  t.match(await shown(), { state: 'new', lastError: null })
+  await newUser(service, 1, own)
+  await until(async () => (await shown()).state === 'active')
+  t.equal(taker.taken.length, 1)
+})
+
 t.test('what cannot be delivered to is refused when the subscription is made', async (t) => {
   const { post } = await testService(t)
   const refused = async (payload: object) => verdict(await post(PATH, { name: 'crm', ...payload }))
