@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { IMPORT_BATCH_EVENTS } from '../../src/services/import-batch.js'
 import { assertClaims, claimsIn } from '../support/claims.js'
-import { newUserId, userCreated, userDeleted, userUpdated } from '../support/events.js'
+import { newUserId, updates, userCreated, userDeleted, userUpdated } from '../support/events.js'
 import { importedEvent, sendLines } from '../support/import.js'
 import { refused, verdict } from '../support/problem.js'
 import { testService } from '../support/service.js'
@@ -120,3 +120,23 @@ for (const buckets of ['1', '3']) {
     t.hasStrict(rest.data, { imported: lines.length - 1 - answer.data.imported, duplicates: answer.data.imported })
   })
 }
+
+t.test('what a line gives to a user of another tenant is refused as for one who is nowhere', async (t) => {
+  const store = await testService(t, { env })
+  const [own, other] = [{ 'x-tenant-id': randomUUID() }, { 'x-tenant-id': randomUUID() }]
+  const [stranger, missing] = [newUserId(), newUserId()]
+  await store.append(newUserId(), [userCreated('ada')], { headers: own })
+  await store.append(stranger, [userCreated('ada'), ...updates(6)], { headers: other })
+  for (const username of ['ada', 'free']) {
+    const reasons = []
+    for (const userId of [stranger, missing]) {
+      const answer = await sendLines(store, [importedEvent(userId, 4, userUpdated({ username }))], own)
+      refused(t, answer, '422 IMPORT_LINE_INVALID', {
+        lineCode: username === 'ada' ? 'CLAIM_TAKEN' : 'VERSION_CONFLICT'
+      })
+      reasons.push(answer.body.replaceAll(userId, '<user>'))
+    }
+    t.equal(reasons[0], reasons[1])
+  }
+  await assertClaims(t, store)
+})
