@@ -2,8 +2,10 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=optional --ignore-scripts
+# What builds the pages has its compiler among the optional packages.
+RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
+COPY openapi openapi
 COPY src src
 RUN npm run build && npm prune --omit=dev --omit=optional --ignore-scripts
 

@@ -36,6 +36,7 @@ import { eventTypeRoutes } from './http/routes/event-types.js'
 import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
 import { healthRoutes } from './http/routes/health.js'
+import { meRoutes } from './http/routes/me.js'
 import { outboxRoutes } from './http/routes/outbox.js'
 import { projectionRoutes } from './http/routes/projections.js'
 import { replayRoutes } from './http/routes/replay.js'
@@ -48,6 +49,7 @@ import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots, type StreamBounds } from './http/stream-slots.js'
+import { registerUi } from './http/ui.js'
 import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
 import type { AuditService } from './services/audit.js'
@@ -111,6 +113,8 @@ export type AppParts = {
   exports: StreamBounds
   /** whether the reference page and the documents of the contract are served */
   docs: boolean
+  /** whether the pages at /ui are served */
+  ui: boolean
   /** whether /metrics is served here; else metrics-app.ts does */
   metrics: boolean
   /** longest silence of a body that may take longer than that, ms */
@@ -158,8 +162,10 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   if (parts.metrics) serveMetrics(app, register)
   await registerOpenApi(app, { shown: parts.docs })
   if (parts.docs) registerAsyncApi(app)
+  if (parts.ui) await registerUi(app)
 
   await app.register(apiKeyRoutes, { access: services.access })
+  await app.register(meRoutes, { access: services.access })
   await app.register(auditRoutes, { audit: services.audit, cursors })
   await app.register(healthRoutes, { health: services.health })
   await app.register(eventRoutes, { events: services.events, cursors, fingerprintOf })

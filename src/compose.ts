@@ -300,6 +300,7 @@ export async function compose(
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
     docs: config.DOCS,
+    ui: config.UI,
     metrics: config.METRICS_PORT === undefined,
     silenceMs,
     logger

@@ -85,6 +85,7 @@ export const settings = Type.Object({
     default: true,
     description: 'whether `/docs`, `/openapi.json`, `/asyncapi.json` and their `.yaml` are served'
   }),
+  UI: Type.Boolean({ default: true, description: 'whether the pages at `/ui` are served' }),
   CORS_ORIGINS: Type.Optional(
     Type.String({
       format: 'origins',

@@ -36,13 +36,21 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
 }
 
 /** The service listens, or is stopped and an error is thrown. The result is for the log. */
-async function listen(service: Service, config: Config): Promise<{ address: string; docs?: string; metrics: string }> {
+async function listen(
+  service: Service,
+  config: Config
+): Promise<{ address: string; docs?: string; ui?: string; metrics: string }> {
   const { app, metricsApp } = service
-  const { HOST, PORT, METRICS_HOST, METRICS_PORT, DOCS } = config
+  const { HOST, PORT, METRICS_HOST, METRICS_PORT, DOCS, UI } = config
   try {
     const elsewhere = await metricsApp?.listen({ host: METRICS_HOST ?? HOST, port: METRICS_PORT! })
     const address = await app.listen({ host: HOST, port: PORT })
-    return { address, ...(DOCS ? { docs: `${address}/docs` } : {}), metrics: `${elsewhere ?? address}/metrics` }
+    return {
+      address,
+      ...(DOCS ? { docs: `${address}/docs` } : {}),
+      ...(UI ? { ui: `${address}/ui` } : {}),
+      metrics: `${elsewhere ?? address}/metrics`
+    }
   } catch (err) {
     await service.stop()
     throw err

@@ -28,6 +28,7 @@ t.test('an empty environment gives the defaults', async (t) => {
     HOST: '127.0.0.1',
     PORT: 3000,
     DOCS: true,
+    UI: true,
     AUDIT_MAX_AGE_DAYS: 365,
     LOG_LEVEL: 'info',
     EVENT_BUCKETS: 1,

@@ -14,7 +14,7 @@ type Import = {
 }
 
 const SRC = fileURLToPath(new URL('../src/', import.meta.url))
-const files = (await readdir(SRC, { recursive: true })).filter((file) => file.endsWith('.ts')).sort()
+const files = (await readdir(SRC, { recursive: true })).filter((file) => /\.tsx?$/.test(file)).sort()
 const code = new Map(
   await Promise.all(files.map(async (file) => [file, await readFile(join(SRC, file), 'utf8')] as const))
 )
@@ -25,8 +25,12 @@ function importsOf(from: string, text: string): Import[] {
   function note(specifier: ts.Node | undefined, typeOnly: boolean): void {
     if (!specifier || !ts.isStringLiteral(specifier)) return
     const ours = specifier.text.startsWith('.')
-    const to = ours ? posix.join(posix.dirname(from), specifier.text).replace(/\.js$/, '.ts') : specifier.text
-    found.push({ from, to, ours, typeOnly })
+    found.push({
+      from,
+      to: ours ? fileOf(posix.join(posix.dirname(from), specifier.text)) : specifier.text,
+      ours,
+      typeOnly
+    })
   }
   function visit(node: ts.Node): void {
     if (ts.isImportDeclaration(node)) note(node.moduleSpecifier, isTypeOnly(node.importClause))
@@ -38,6 +42,12 @@ function importsOf(from: string, text: string): Import[] {
   }
   visit(ts.createSourceFile(from, text, ts.ScriptTarget.Latest, true))
   return found
+}
+
+/** The file that is meant by the name that it will have when it is compiled. */
+function fileOf(compiled: string): string {
+  const names = ['.ts', '.tsx', '.d.ts'].map((end) => compiled.replace(/\.js$/, end))
+  return names.find((name) => code.has(name)) ?? names[0]!
 }
 
 function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
@@ -102,6 +112,8 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'start-error.ts': { values: [] },
   'main.ts': { values: ['serve.ts', 'start-error.ts', 'config.ts', 'db'] },
   'serve.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
+  // The pages run in browsers: they know the API by its contract, and nothing of the service.
+  ui: { values: ['ui'] },
   cli: { values: ['cli', 'app.ts', 'serve.ts', 'compose.ts', 'config.ts', 'domain', 'db', 'store', 'services', 'edge'] }
 }
 
@@ -131,7 +143,9 @@ const technologies: [RegExp, string[]][] = [
   [/^(jose|redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
-  [/^pino$/, ['serve.ts', 'cli']]
+  [/^pino$/, ['serve.ts', 'cli']],
+  [/^(preact(\/.*)?|preact-iso|lucide|openapi-fetch)$/, ['ui']],
+  [/^(vite|openapi-typescript)$/, ['ui', 'cli']]
 ]
 
 const edge = ({ from, to }: Import): string => `${from} > ${to}`

@@ -44,6 +44,7 @@ async function fitted(config: Config, db: Db): Promise<Config> {
     ...(unique.length > 0 ? { UNIQUE_CLAIMS: unique.join() } : {}),
     HOST: '127.0.0.1',
     DOCS: false,
+    UI: false,
     DATABASE_POOL_MAX: POOL,
     REQUEST_TIMEOUT_MS: REQUEST_MS
   }

@@ -24,6 +24,7 @@ async function generate(): Promise<string[]> {
     streams: { max: 1, perClientMax: 1 },
     exports: { max: 1, perClientMax: 1 },
     docs: true,
+    ui: false,
     metrics: false,
     logger: false
   })

@@ -37,8 +37,14 @@ export function namesOf(key: string): Pick<ApiKey, 'id' | 'hint' | 'hash'> {
   return { id: hash.slice(0, ID_DIGITS), hint: key.slice(0, HINT_LENGTH), hash }
 }
 
+const PRINCIPAL_PREFIX = 'key:'
+
 export const principalOf = ({ id, tenantId, scopes }: ApiKey): Principal => ({
-  name: `key:${id}`,
+  name: `${PRINCIPAL_PREFIX}${id}`,
   tenantId,
   scopes: new Set(scopes)
 })
+
+/** The id of the key that the principal showed; null if it showed none. */
+export const idOfKey = ({ name }: Principal): string | null =>
+  name.startsWith(PRINCIPAL_PREFIX) ? name.slice(PRINCIPAL_PREFIX.length) : null

@@ -19,7 +19,7 @@ export function registerAudit(app: FastifyInstance, audit: Pick<AuditService, 'n
   app.decorateRequest('auditId', null)
 
   app.addHook('onRoute', (route) => {
-    const { scopes = [] } = route.config ?? {}
+    const scopes = route.config?.scopes ?? []
     const methods = [route.method].flat()
     if (
       methods.every((method) => READING.includes(method)) ||

@@ -9,8 +9,8 @@ import type { AccessService } from '../services/access.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** what a principal must have to use the route; none: anybody may */
-    scopes?: readonly Scope[]
+    /** what a principal must have to use the route; []: valid credentials and nothing more; null: anybody may, without any */
+    scopes?: readonly Scope[] | null
   }
   interface FastifyRequest {
     principal: Principal
@@ -25,13 +25,13 @@ export function registerAuth(app: FastifyInstance, access: Pick<AccessService, '
   app.decorateRequest('tenantId', '')
 
   app.addHook('onRoute', ({ method, url, schema, config }) => {
-    if (schema?.hide || config?.scopes) return
+    if (schema?.hide || config?.scopes !== undefined) return
     throw new Error(`${String(method)} ${url} does not say which scopes it needs (config.scopes).`)
   })
 
   app.addHook('onRequest', (request, _reply, done) => {
     const { scopes } = request.routeOptions.config
-    if (!scopes || scopes.length === 0) return done()
+    if (!scopes) return done()
     try {
       const principal = access.authenticate(request.headers.authorization)
       if (!(principal instanceof Promise)) {

@@ -52,8 +52,8 @@ export async function registerOpenApi(app: FastifyInstance, { shown }: { shown: 
       ]
     },
     transform: ({ schema, url, route }) => {
-      const scopes = route.config?.scopes ?? []
-      return { schema: { ...schema, ...(scopes.length > 0 && { security: [{ credentials: scopes }] }) } as never, url }
+      const { scopes } = route.config ?? {}
+      return { schema: { ...schema, ...(scopes && { security: [{ credentials: scopes }] }) } as never, url }
     },
     transformObject: (generated) =>
       'openapiObject' in generated ? requireLess(describeEventData(generated.openapiObject)) : {},

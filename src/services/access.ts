@@ -9,7 +9,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Db } from '../db/client.js'
 import { ANYBODY, type Principal, SCOPES, type Scope, unauthenticated } from '../domain/access.js'
-import { KEY_BYTES, KEYS_LISTED_MAX, keyOf, namesOf, principalOf } from '../domain/api-key.js'
+import { idOfKey, KEY_BYTES, KEYS_LISTED_MAX, keyOf, namesOf, principalOf } from '../domain/api-key.js'
 import { DomainError } from '../domain/errors.js'
 import { DEFAULT_TENANT } from '../domain/event.js'
 import {
@@ -36,7 +36,10 @@ export type ShownKey = Omit<StoredKey, 'hash'>
 export type NewKey = { name: string; tenantId: string; scopes: readonly Scope[]; expiresAt: string | null }
 
 /** What requests are checked against: a key in force. */
-type HeldKey = { hash: Buffer; expiresAtMs: number; principal: Principal }
+type HeldKey = { hash: Buffer; expiresAtMs: number; principal: Principal; name: string }
+
+/** What somebody showed: `keyName` is that of an API key, null for all others. */
+export type Credentials = { kind: 'key' | 'token' | 'none'; keyName: string | null }
 
 /** Checks tokens that are no API keys. Throws UNAUTHENTICATED or KEYS_UNAVAILABLE. */
 export type TokenVerifier = { verify(token: string): Promise<Principal> }
@@ -146,6 +149,13 @@ export function createAccessService({
       return identify(authorization)
     },
 
+    /** What the principal showed to be let in; `none` where nobody has to show anything. */
+    credentialsOf(principal: Principal): Credentials {
+      if (principal === ANYBODY) return { kind: 'none', keyName: null }
+      const id = idOfKey(principal)
+      return id === null ? { kind: 'token', keyName: null } : { kind: 'key', keyName: keys.get(id)?.name ?? null }
+    },
+
     /**
      * Makes a key and returns it, the only time that it is seen. `by` may give no scopes that it has not itself.
      * Throws SCOPE_MISSING, API_KEY_INVALID, API_KEYS_FULL.
@@ -205,7 +215,8 @@ export function createAccessService({
 const heldOf = (key: StoredKey): HeldKey => ({
   hash: Buffer.from(key.hash),
   expiresAtMs: key.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(key.expiresAt),
-  principal: principalOf(key)
+  principal: principalOf(key),
+  name: key.name
 })
 
 const isJwt = (token: string): boolean => token.split('.').length === 3

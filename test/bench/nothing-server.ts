@@ -60,6 +60,7 @@ const app = await buildApp({
   streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
   exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
   docs: true,
+  ui: false,
   metrics: true,
   logger
 })

@@ -35,7 +35,7 @@ t.test('with METRICS_PORT metrics are there, and nowhere else', async (t) => {
   t.match(scrape.headers, { 'x-content-type-options': 'nosniff', 'x-request-id': /./ })
   t.match(scrape.body, 'event_store_events_total{event_type="UserCreated",tenant_id="default"} 1')
   t.match(scrape.body, 'http_request_duration_seconds_count{method="POST",route="/users/:userId/events"')
-  for (const url of ['/', '/livez', '/users', '/events', '/docs']) {
+  for (const url of ['/', '/livez', '/users', '/events', '/docs', '/ui', '/ui/users']) {
     const answer = await metricsApp.inject(url)
     t.equal(answer.statusCode, 404, url)
     t.match(answer.json(), { code: 'ROUTE_NOT_FOUND', instance: url })

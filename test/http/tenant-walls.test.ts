@@ -71,6 +71,7 @@ const OTHERS = [
   'listEventTypes',
   'readEventType',
   'listSubscriptions',
+  'readMe',
   'isLive',
   'isReady'
 ]

@@ -16,7 +16,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
   app.get(
     '/livez',
     {
-      config: { scopes: [] },
+      config: { scopes: null },
       schema: {
         operationId: 'isLive',
         summary: 'Whether the process answers',
@@ -30,7 +30,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ health: HealthService }> 
   app.get(
     '/readyz',
     {
-      config: { scopes: [] },
+      config: { scopes: null },
       schema: {
         operationId: 'isReady',
         summary: 'Whether requests should be sent here',
