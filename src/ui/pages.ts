@@ -2,6 +2,7 @@
 import { type IconNode, UsersRound } from 'lucide'
 import type { ComponentType } from 'preact'
 import type { Scope } from './api/session.js'
+import { TimeMachinePage } from './pages/time-machine/time-machine.js'
 import { UserPage } from './pages/user.js'
 import { UsersPage } from './pages/users.js'
 
@@ -22,7 +23,8 @@ export type NavigationEntry = {
 
 export const pages: readonly PageRoute[] = [
   { path: '/ui/users', component: UsersPage },
-  { path: '/ui/users/:userId', component: UserPage }
+  { path: '/ui/users/:userId', component: UserPage },
+  { path: '/ui/users/:userId/time', component: TimeMachinePage }
 ]
 
 /** In the order in which it is shown; the first that somebody may see is the page at /ui. */
