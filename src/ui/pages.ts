@@ -1,7 +1,13 @@
 /** All pages, by address. Whoever adds one adds a line here, and one to the navigation if it is to stand there. */
-import { type IconNode, UsersRound } from 'lucide'
+import { Archive, type IconNode, KeyRound, Layers, Shapes, UsersRound, Webhook } from 'lucide'
 import type { ComponentType } from 'preact'
 import type { Scope } from './api/session.js'
+import { ApiKeysPage } from './pages/operations/api-keys.js'
+import { ArchivePage } from './pages/operations/archive.js'
+import { EventTypePage, EventTypesPage } from './pages/operations/event-types.js'
+import { ProjectionsPage } from './pages/operations/projections.js'
+import { SubscriptionPage } from './pages/operations/subscription-page.js'
+import { SubscriptionsPage } from './pages/operations/subscriptions.js'
 import { TimeMachinePage } from './pages/time-machine/time-machine.js'
 import { UserPage } from './pages/user.js'
 import { UsersPage } from './pages/users.js'
@@ -24,10 +30,22 @@ export type NavigationEntry = {
 export const pages: readonly PageRoute[] = [
   { path: '/ui/users', component: UsersPage },
   { path: '/ui/users/:userId', component: UserPage },
-  { path: '/ui/users/:userId/time', component: TimeMachinePage }
+  { path: '/ui/users/:userId/time', component: TimeMachinePage },
+  { path: '/ui/subscriptions', component: SubscriptionsPage },
+  { path: '/ui/subscriptions/:name', component: SubscriptionPage },
+  { path: '/ui/projections', component: ProjectionsPage },
+  { path: '/ui/event-types', component: EventTypesPage },
+  { path: '/ui/event-types/:type', component: EventTypePage },
+  { path: '/ui/api-keys', component: ApiKeysPage },
+  { path: '/ui/archive', component: ArchivePage }
 ]
 
 /** In the order in which it is shown; the first that somebody may see is the page at /ui. */
 export const navigation: readonly NavigationEntry[] = [
-  { path: '/ui/users', label: 'Users', icon: UsersRound, scopes: ['state:read'] }
+  { path: '/ui/users', label: 'Users', icon: UsersRound, scopes: ['state:read'] },
+  { path: '/ui/subscriptions', label: 'Subscriptions', icon: Webhook, scopes: ['events:admin'] },
+  { path: '/ui/projections', label: 'Projections', icon: Layers, scopes: ['events:admin', 'tenants:all'] },
+  { path: '/ui/event-types', label: 'Event types', icon: Shapes, scopes: ['events:read'] },
+  { path: '/ui/api-keys', label: 'API keys', icon: KeyRound, scopes: ['events:admin'] },
+  { path: '/ui/archive', label: 'Archive', icon: Archive, scopes: ['events:admin', 'tenants:all'] }
 ]
