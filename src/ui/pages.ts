@@ -9,7 +9,6 @@ import { ProjectionsPage } from './pages/operations/projections.js'
 import { SubscriptionPage } from './pages/operations/subscription-page.js'
 import { SubscriptionsPage } from './pages/operations/subscriptions.js'
 import { TimeMachinePage } from './pages/time-machine/time-machine.js'
-import { UserPage } from './pages/user.js'
 import { UsersPage } from './pages/users.js'
 
 export type PageRoute = {
@@ -29,7 +28,7 @@ export type NavigationEntry = {
 
 export const pages: readonly PageRoute[] = [
   { path: '/ui/users', component: UsersPage },
-  { path: '/ui/users/:userId', component: UserPage },
+  { path: '/ui/users/:userId', component: TimeMachinePage },
   { path: '/ui/users/:userId/time', component: TimeMachinePage },
   { path: '/ui/subscriptions', component: SubscriptionsPage },
   { path: '/ui/subscriptions/:name', component: SubscriptionPage },

@@ -6,7 +6,7 @@ import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
 import { Badge } from '../../components/badge.js'
-import { Button, ButtonLink } from '../../components/button.js'
+import { Button } from '../../components/button.js'
 import { Card } from '../../components/card.js'
 import { ErrorBox } from '../../components/error-box.js'
 import { Icon } from '../../components/icon.js'
@@ -15,7 +15,6 @@ import { Loading } from '../../components/loading.js'
 import { Page } from '../../components/page.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { useQuery } from '../../shell/use-query.js'
-import { userPath } from '../user-id.js'
 import { Compare } from './compare.js'
 import { MomentField } from './moment-field.js'
 import { createMomentReader, type Moment, type MomentReader, type StateAt } from './moment-reader.js'
@@ -28,11 +27,7 @@ import { Track } from './track.js'
 const PLAY_MS = 700
 
 export const TimeMachinePage = ({ userId }: { userId: string }) => (
-  <Page
-    title="Time machine"
-    lead={<code>{userId}</code>}
-    actions={<ButtonLink href={userPath(userId)}>Timeline</ButtonLink>}
-  >
+  <Page title="Time machine" lead={<code>{userId}</code>}>
     <Allowed scopes={['state:read']} what="read states">
       <TimeMachine key={userId} userId={userId} />
     </Allowed>

@@ -1,8 +1,0 @@
-/** One user. */
-import { Page } from '../components/page.js'
-
-export const UserPage = ({ userId }: { userId: string }) => (
-  <Page title="User">
-    <code>{userId}</code>
-  </Page>
-)
