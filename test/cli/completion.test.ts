@@ -81,9 +81,9 @@ t.test('and fish', async (t) => {
     'fish',
     ['--no-config', '-c'],
     `user-events completion fish | source
-    complete -C "user-events archive de"; echo --; complete -C "user-events replay --ex"; echo --; complete -C "user-events sn"`
+    complete -C "user-events archive de"; echo then; complete -C "user-events replay --ex"; echo then; complete -C "user-events sn"`
   )
-  t.match(found.join(' '), /^detach -- --explain -- snapshots$/)
+  t.match(found.join(' '), /^detach then --explain then snapshots$/)
 })
 
 t.test('there is a script for each shell, and no other', async (t) => {

@@ -15,7 +15,7 @@ import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
 /** Requests in all; FUZZ_INPUTS asks for another number. */
-const INPUTS = Number(process.env.FUZZ_INPUTS ?? 40_000)
+const INPUTS = Number(process.env.FUZZ_INPUTS ?? 10_000)
 /** Requests on their way at once. */
 const AT_ONCE = 32
 /** Those between two looks at the database, where it is compared. */
