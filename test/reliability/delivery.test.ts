@@ -40,8 +40,10 @@ t.test(
     const retry = { baseDelayMs: 20, factor: 1.5, jitter: 0.1, maxAttempts: 4 }
     await service.post(PATH, { name: 'crm', sink: { kind: 'webhook', url: taker.url }, start: 'beginning', retry })
 
-    await inRounds(service, users, ROUNDS)
-    await until(() => lags.length === (USERS - bad.size) * ROUNDS)
+    const others = USERS - bad.size
+    // Not before those of the round before were taken: the lag of a flood would be as long as the machine is slow.
+    await inRounds(service, users, ROUNDS, (round) => until(() => lags.length >= round * others))
+    await until(() => lags.length === others * ROUNDS)
     lags.sort((a, b) => a - b)
     const p95 = lags[Math.floor(lags.length * 0.95)]!
     t.comment(`the lag of 95 of 100 was at most ${p95} ms, the largest ${lags.at(-1)} ms`)
@@ -61,9 +63,15 @@ t.test(
   }
 )
 
-/** One event of each user, again and again. */
-async function inRounds({ append }: TestService, users: readonly string[], rounds: number): Promise<void> {
+/** One event of each user, again and again. A round, counted from 0, begins when `ready` lets it. */
+async function inRounds(
+  { append }: TestService,
+  users: readonly string[],
+  rounds: number,
+  ready: (round: number) => Promise<unknown> = async () => {}
+): Promise<void> {
   for (let round = 0; round < rounds; round++) {
+    await ready(round)
     await Promise.all(users.map((userId) => append(userId, round === 0 ? [userCreated()] : updates(1))))
   }
 }
