@@ -1,5 +1,5 @@
 /**
- * Runs the tests: `npm test [-- files]`. Brings a PostgreSQL (the server of TEST_DATABASE_URL if that is set, whose user
+ * Runs the tests: `npm test [-- files | folders]`. Brings a PostgreSQL (the server of TEST_DATABASE_URL if that is set, whose user
  * must be allowed to create databases; else an embedded one that lives as long as the run), makes a migrated template
  * database that every test file clones, and cleans up. Fails when a test did, or when there was none.
  */
@@ -52,9 +52,12 @@ async function withTemplate(serverUrl: string, work: (template: string) => Promi
 const server = await bringServer()
 try {
   process.exitCode = await withTemplate(server.url, async (template) => {
-    const asked = process.argv.slice(2)
+    const asked = process.argv.slice(2).map((path) => path.replace(/\/$/, ''))
+    const named = asked.filter((path) => path.endsWith('.ts'))
+    const folders = asked.length === 0 ? ['test'] : asked.filter((path) => !named.includes(path))
+    const files = [...named, ...(await testFiles(folders))]
     const env = { ...process.env, TEST_SERVER_URL: server.url, TEST_TEMPLATE: template }
-    const { passed, failed } = await runFiles(await testFiles(asked), env, { asked: asked.length > 0 })
+    const { passed, failed } = await runFiles(files, env, { asked: named.length > 0 })
     console.log(`${passed} passed, ${failed} failed`)
     return failed > 0 || passed === 0 ? 1 : 0
   })
