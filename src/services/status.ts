@@ -4,8 +4,9 @@ import type { Db } from '../db/client.js'
 import { toDbError } from '../db/pg-error.js'
 import { type Blocking, type FollowerFacts, type Holdup, holdupsOf, type Lease, WAITING_S } from '../domain/holdup.js'
 import { labelOfSubscription } from '../domain/subscription.js'
-import { selectBlocking, selectFirstOwed, selectFirstParked, selectWorkers, type WorkerPlace } from '../store/status.js'
+import { selectBlocking, selectFirstOwed, selectFirstParked } from '../store/status.js'
 import { relayWorker, selectSubscriptionNumbers, selectSubscriptions } from '../store/subscriptions.js'
+import { selectWorkers, type WorkerPlace } from '../store/workers.js'
 
 export type Follower = Pick<FollowerFacts, 'name' | 'kind' | 'lagEvents'> & {
   leases: (Lease & { here: boolean })[]
@@ -68,7 +69,7 @@ export function createStatusService({ db, instance }: { db: Db; instance: string
         (err) => ({ followers: null, unread: `They cannot be read (${toDbError(err).sqlState}).` })
       )
       // If the reading waits for somebody, that is who is looked for; it gives up soon after.
-      await Promise.race([reading, pause(2 * WAITING_S * 1000)])
+      await Promise.race([reading, pause(2 * WAITING_S * 1000, null, { ref: false })])
       const blocking = await selectBlocking(db)
       return { instance, ...(await reading), blocking }
     }

@@ -1,6 +1,7 @@
 /** What the database tells about itself and the store, for a diagnosis. */
 import type { Db } from '../db/client.js'
 import type { Facts } from '../domain/diagnosis.js'
+import { selectWorkers, type WorkerPlace } from './workers.js'
 
 /** Those that hold in any database. */
 export type ServerFacts = Pick<
@@ -90,14 +91,6 @@ const INDEXES = `
     'unused', coalesce(s.idx_scan, 0) = 0 AND NOT i.indisunique) ORDER BY c.relname), '[]') AS indexes
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = c.oid
   WHERE c.relnamespace = current_schema()::regnamespace`
-/** Buckets have heads of their own: the lag is that of the bucket that the follower works on. One that gave its lease up has it until -infinity. */
-const FOLLOWERS = `
-  SELECT coalesce(json_agg(json_build_object('name', name, 'lagEvents', lag, 'abandonedS', abandoned) ORDER BY name), '[]') AS followers
-  FROM (SELECT w.name, sum(greatest(h.head - w.position, 0)) AS lag,
-      min(extract(epoch FROM clock_timestamp() - greatest(w."leaseUntil", 'epoch'))) AS abandoned
-    FROM workers w CROSS JOIN LATERAL (SELECT coalesce(max(e.position), 0) AS head FROM user_events e WHERE e.bucket = w.bucket) h
-    WHERE w.name LIKE 'projection/%' OR w.name IN ('statistics', 'snapshots')
-    GROUP BY w.name) followers`
 const STORE = `
   SELECT (SELECT (extract(epoch FROM max(newest) - clock_timestamp()) * 1000)::float8 FROM (
       SELECT (SELECT e."createdAt" FROM user_events e WHERE e.bucket = b.bucket ORDER BY e.position DESC LIMIT 1) AS newest
@@ -111,7 +104,6 @@ const STORE = `
 export async function selectStoreFacts(db: Db): Promise<StoreFacts> {
   const [tables] = await db.query<{ tables: string }>(TABLES)
   const [indexes] = await db.query<{ indexes: string }>(INDEXES)
-  const [followers] = await db.query<{ followers: string }>(FOLLOWERS)
   const [row] = await db.query<{
     ahead: number | null
     trigrams: boolean
@@ -125,8 +117,23 @@ export async function selectStoreFacts(db: Db): Promise<StoreFacts> {
     ...rest,
     newestEventAheadMs: ahead,
     tables: JSON.parse(tables!.tables) as StoreFacts['tables'],
-    followers: JSON.parse(followers!.followers) as StoreFacts['followers'],
+    followers: followersOf(await selectWorkers(db)),
     invalidIndexes: found.filter(({ valid }) => !valid).map(({ name }) => name),
     unusedIndexes: found.filter(({ unused }) => unused).map(({ name, bytes }) => ({ name, bytes }))
   }
+}
+
+/** Those who follow the log, with the lag of all their buckets; abandoned is one as long as no bucket is held. */
+function followersOf(workers: readonly WorkerPlace[]): StoreFacts['followers'] {
+  const found = new Map<string, StoreFacts['followers'][number]>()
+  for (const { name, lagEvents, lease } of workers) {
+    if (!/^(projection\/.+|statistics|snapshots)$/.test(name)) continue
+    const before = found.get(name)
+    found.set(name, {
+      name,
+      lagEvents: lagEvents + (before?.lagEvents ?? 0),
+      abandonedS: Math.min(-lease.secondsLeft, before?.abandonedS ?? Number.POSITIVE_INFINITY)
+    })
+  }
+  return [...found.values()]
 }

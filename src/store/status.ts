@@ -1,22 +1,6 @@
-/** Who follows the log and how far, what they owe, and which transactions others wait for. */
+/** What those who follow the log owe, and which transactions others wait for. */
 import type { Db } from '../db/client.js'
-import { type BlockedUser, type Blocking, type Lease, type Undelivered, WAITING_S } from '../domain/holdup.js'
-
-export type WorkerPlace = { name: string; lagEvents: number; lease: Lease }
-
-/** Every worker that ever ran, by name and bucket. */
-export async function selectWorkers(db: Db): Promise<WorkerPlace[]> {
-  const rows = await db.query<{ name: string; lagEvents: string } & Lease>(
-    `SELECT w.name, w.bucket, w.holder, greatest(h.head - w.position, 0) AS "lagEvents",
-       extract(epoch FROM greatest(w."leaseUntil", 'epoch') - clock_timestamp())::float8 AS "secondsLeft"
-     FROM workers w
-     CROSS JOIN LATERAL (SELECT coalesce(max(e.position), 0) AS head FROM user_events e WHERE e.bucket = w.bucket) h
-     ORDER BY w.name, w.bucket`,
-    [],
-    { repeatable: true }
-  )
-  return rows.map(({ name, lagEvents, ...lease }) => ({ name, lagEvents: Number(lagEvents), lease }))
-}
+import { type BlockedUser, type Blocking, type Undelivered, WAITING_S } from '../domain/holdup.js'
 
 /** Of each subscription, by its id, the first event that it owes or gave up: later ones of that user wait for it. */
 export async function selectFirstOwed(db: Db): Promise<Map<string, Undelivered>> {

@@ -1,5 +1,6 @@
 /** Leases and progress of background work, one row per worker and bucket (DESIGN D6). */
 import type { Db } from '../db/client.js'
+import type { Lease as LeaseOfBucket } from '../domain/holdup.js'
 
 export type Lease = { epoch: number /** last position dealt with */; position: number }
 
@@ -52,4 +53,20 @@ export async function updatePosition(
     { repeatable: true }
   )
   return rows.length === 1
+}
+
+export type WorkerPlace = { name: string; lagEvents: number; lease: LeaseOfBucket }
+
+/** Every worker that ever ran, by name and bucket. A lease that was given up (-infinity) counts as one that ended in 1970. */
+export async function selectWorkers(db: Db): Promise<WorkerPlace[]> {
+  const rows = await db.query<{ name: string; lagEvents: string } & LeaseOfBucket>(
+    `SELECT w.name, w.bucket, w.holder, greatest(h.head - w.position, 0) AS "lagEvents",
+       extract(epoch FROM greatest(w."leaseUntil", 'epoch') - clock_timestamp())::float8 AS "secondsLeft"
+     FROM workers w
+     CROSS JOIN LATERAL (SELECT coalesce(max(e.position), 0) AS head FROM user_events e WHERE e.bucket = w.bucket) h
+     ORDER BY w.name, w.bucket`,
+    [],
+    { repeatable: true }
+  )
+  return rows.map(({ name, lagEvents, ...lease }) => ({ name, lagEvents: Number(lagEvents), lease }))
 }

@@ -178,6 +178,9 @@ t.test('what is said of users goes in, and back to those who said it', async (t)
   for (const status of [200, 201, 400, 404, 409, 422]) t.ok(statuses.has(status), `some were answered ${status}`)
 })
 
+/** What the other tenant has sent itself, so that it may read it. */
+const isOwn = new Set<string>()
+
 t.test('nothing of it in what another tenant is answered, right or wrong', async (t) => {
   const others = await makeKey(tenants.others)
   const found: string[] = []
@@ -199,8 +202,6 @@ t.test('nothing of it in what another tenant is answered, right or wrong', async
     )
   }
 })
-/** What the other tenant has sent itself, so that it may read it. */
-const isOwn = new Set<string>()
 
 t.test('nothing of it in the metrics, nor in the log', async (t) => {
   const { status, body } = await ask({ method: 'GET', url: '/metrics', headers: {} }, bearing(ADMIN_KEY))
