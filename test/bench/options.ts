@@ -6,7 +6,7 @@ import type { Plan, Scenario } from './scenarios/scenario.js'
 export const USAGE = `npm run bench [-- OPTIONS]
 
 Measures the service against limits of the same run, interleaved in several rounds; prints medians and the spread of the
-rounds, and writes all values to bench-results.json.
+rounds, and writes all values to a file.
 
   --quick           short measurements, 3 rounds instead of 5, without what takes long to prepare; under 2 minutes
   --only TEXT       the scenarios whose names have TEXT in them; can be given several times. Nothing else is prepared
@@ -14,6 +14,7 @@ rounds, and writes all values to bench-results.json.
                     work go on until it is done: import, delivery, memory, finding users, cold processes, users not read
                     before, snapshots
   --seed-events N   fills a database of N events, at least ${GROWTH_EVENTS_MIN}, to see how growth is borne; 0 when absent: none
+  --out FILE        where all values are written as JSON (bench-results.json)
   --help            shows this, and the names of all scenarios (* not in --quick unless --only names it)
 `
 
@@ -21,12 +22,12 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-export type Options = { help: boolean; only: string[]; plan: Plan }
+export type Options = { help: boolean; only: string[]; out: string; plan: Plan }
 
 /** Throws a UsageError that says what is wrong with an argument. */
 export function readOptions(args: string[]): Options {
   const values = parse(args)
-  const { quick, only, help } = values
+  const { quick, only, out, help } = values
   const seconds = values.seconds === undefined ? (quick ? 0.3 : 4) : Number(values.seconds)
   if (!(seconds >= 0.1 && seconds <= 3600))
     throw new UsageError(`--seconds is ${values.seconds}; expected a number from 0.1 to 3600.`)
@@ -35,7 +36,7 @@ export function readOptions(args: string[]): Options {
     throw new UsageError(
       `--seed-events is ${values['seed-events']}; expected a whole number from ${GROWTH_EVENTS_MIN} on, or 0.`
     )
-  return { help, only, plan: { durationMs: seconds * 1000, quick, rounds: quick ? 3 : 5, growTo } }
+  return { help, only, out, plan: { durationMs: seconds * 1000, quick, rounds: quick ? 3 : 5, growTo } }
 }
 
 function parse(args: string[]) {
@@ -46,6 +47,7 @@ function parse(args: string[]) {
         quick: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },
         seconds: { type: 'string' },
+        out: { type: 'string', default: 'bench-results.json' },
         'seed-events': { type: 'string', default: '0' },
         help: { type: 'boolean', default: false }
       }

@@ -40,7 +40,7 @@ export function tableOf(findings: Finding[], load: Load): string {
 }
 
 /** All values of all rounds, for machines. */
-export function resultsOf(findings: Finding[], load: Load, plan: Plan): object {
+export function resultsOf(findings: Finding[], load: Load, plan: Plan) {
   return {
     at: new Date().toISOString(),
     node: process.version,

@@ -56,7 +56,7 @@ async function main(): Promise<void> {
     const findings = await measure(scenarios, plan.rounds)
     const load = { before, after: loadNow() }
     console.log(tableOf(findings, load))
-    writeFileSync('bench-results.json', JSON.stringify(resultsOf(findings, load, plan), null, 2))
+    writeFileSync(options.out, JSON.stringify(resultsOf(findings, load, plan), null, 2))
   } finally {
     await machine?.stop()
   }
