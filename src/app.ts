@@ -49,6 +49,7 @@ import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots, type StreamBounds } from './http/stream-slots.js'
+import { registerTurns, type Turns } from './http/turns.js'
 import { registerUi } from './http/ui.js'
 import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
@@ -107,6 +108,8 @@ export type AppParts = {
   trustedProxies?: string[] | undefined
   /** how many requests a key and a tenant may send; as many as they like when absent */
   rateLimit?: RateLimit | undefined
+  /** for the requests of tenants; whoever comes is served when absent */
+  turns?: Turns | undefined
   /** streams and waiting reads of the feed open at once, and those of one address */
   streams: StreamBounds
   /** the same of exports */
@@ -158,6 +161,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerAuth(app, services.access)
   if (parts.rateLimit) await registerRateLimit(app, parts.rateLimit, OPERATIONS)
   await shedLoad(app)
+  if (parts.turns) registerTurns(app, parts.turns)
   registerAudit(app, services.audit)
   if (parts.metrics) serveMetrics(app, register)
   await registerOpenApi(app, { shown: parts.docs })

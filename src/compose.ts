@@ -297,6 +297,16 @@ export async function compose(
           onRefused: metrics.rateLimited,
           onAdmitted: turns.note
         },
+    turns: {
+      share: config.TENANT_SHARE,
+      turns: createFairSlots({
+        what: 'requests',
+        slots: Number.POSITIVE_INFINITY,
+        share: config.TENANT_SHARE,
+        waitingMax: WAITING_MAX,
+        waitMs: TURN_WAIT_MS
+      })
+    },
     streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
     exports: { max: config.EXPORTS_MAX, perClientMax: config.EXPORTS_PER_CLIENT_MAX },
     docs: config.DOCS,
@@ -389,12 +399,17 @@ async function openSecured(config: Config, databaseUrl: string): Promise<Db> {
   }
 }
 
+/** Pieces of work of one tenant that may wait for their turn, and how long, ms. */
+const WAITING_MAX = 1000
+const TURN_WAIT_MS = 5000
+
 /** Replays that are not cached. */
 const replaySlots = (poolMax: number): FairSlotsOptions => ({
+  what: 'replays',
   slots: poolMax,
   share: Math.ceil(poolMax / 10),
-  waitingMax: 1000,
-  waitMs: 5000
+  waitingMax: WAITING_MAX,
+  waitMs: TURN_WAIT_MS
 })
 
 /** Throws StartError when the setting cannot be met. */

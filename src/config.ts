@@ -213,6 +213,12 @@ export const settings = Type.Object({
     0,
     'requests that one API key, or one subject of tokens, may send in a second; on all instances together where REDIS_URL is set; 0: any number'
   ),
+  TENANT_SHARE: integer(
+    1,
+    100_000,
+    8,
+    'requests of one tenant that are worked on at once while other tenants send some, too; more wait for their turn'
+  ),
   STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),
   STREAMS_PER_CLIENT_MAX: integer(
     1,

@@ -26,6 +26,7 @@ export async function sendNdjson(
     return reply.send()
   }
   reply.hijack()
+  request.endTurn()
   const { raw } = reply
   raw.writeHead(200, reply.getHeaders() as Record<string, string>)
   raw.setTimeout(stalledMs, () => raw.destroy())

@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { DomainError } from '../domain/errors.js'
 import type { RequestCounter } from '../services/request-counter.js'
 import type { RateLimits } from '../services/tenant-limits.js'
+import { createHoldBack } from './hold-back.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -15,6 +16,9 @@ declare module 'fastify' {
 }
 
 const WINDOW_MS = 1000
+/** Refusals come when the window ends, which is as soon as something else could be answered, or after so long, ms. */
+const HELD_MS_MAX = 800
+const HELD_MAX = 5000
 
 export type RateLimit = {
   /** what the keys of a tenant may send; never fails */
@@ -53,6 +57,8 @@ export async function registerRateLimit(
     }
   ] as const
 
+  const holdBack = createHoldBack({ max: HELD_MAX, msMax: HELD_MS_MAX })
+
   /** Counts the request, and tells in its answer what is left of the bound that is nearest. */
   async function check(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { tenantId, name } = request.principal
@@ -72,6 +78,7 @@ export async function registerRateLimit(
       }
       if (!counted.isExceeded) continue
       onRefused(tenantId, limit)
+      await holdBack(counted.ttl)
       throw limited(limit === 'key' ? name : `The tenant of ${name}`, counted.max)
     }
   }

@@ -22,11 +22,14 @@ export const reflectedPosition = Type.Integer({
     'the answer holds every event up to this position of the log; with EVENT_BUCKETS above 1 it is how many events of the log it holds, and for one user the position in the bucket of the user'
 })
 
-/** The position that a request waits for; undefined when it takes what there is. */
+/** The position that a request waits for, which ends its turn; undefined when it takes what there is. */
 export function atLeastOf(request: {
+  endTurn: () => void
   query: { atLeast?: number }
   headers: { 'event-position-min'?: number }
 }): number | undefined {
   const asked = [request.query.atLeast, request.headers['event-position-min']].filter((each) => each !== undefined)
-  return asked.length > 0 ? Math.max(...asked) : undefined
+  if (asked.length === 0) return undefined
+  request.endTurn()
+  return Math.max(...asked)
 }

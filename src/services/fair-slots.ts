@@ -7,6 +7,8 @@ import { DomainError } from '../domain/errors.js'
 import { createTurns } from '../domain/turns.js'
 
 export type FairSlotsOptions = {
+  /** what they are for, in the plural */
+  what: string
   /** pieces of work at once */
   slots: number
   /** those of one tenant while there are others */
@@ -20,11 +22,11 @@ export type FairSlotsOptions = {
 /** So long after its last request a tenant counts as here, ms. */
 const HERE_MS = 1000
 
-type Waiting = { tenantId: string; enter: () => void }
+type Waiting = { tenantId: string; weight: number; enter: () => void }
 
 export type FairSlots = ReturnType<typeof createFairSlots>
 
-export function createFairSlots({ slots, share, waitingMax, waitMs }: FairSlotsOptions) {
+export function createFairSlots({ what, slots, share, waitingMax, waitMs }: FairSlotsOptions) {
   const turns = createTurns<Waiting>()
   const running = new Map<string, number>()
   const waiting = new Map<string, number>()
@@ -46,7 +48,7 @@ export function createFairSlots({ slots, share, waitingMax, waitMs }: FairSlotsO
     return [last, before].every((other) => other.tenantId === tenantId || other.at < since)
   }
 
-  function count(map: Map<string, number>, tenantId: string, step: 1 | -1): void {
+  function count(map: Map<string, number>, tenantId: string, step: number): void {
     const now = (map.get(tenantId) ?? 0) + step
     if (now > 0) map.set(tenantId, now)
     else map.delete(tenantId)
@@ -57,13 +59,13 @@ export function createFairSlots({ slots, share, waitingMax, waitMs }: FairSlotsO
     return free > 0 && (own < share || isAlone(tenantId))
   }
 
-  function start(tenantId: string): void {
-    free--
-    count(running, tenantId, 1)
+  function start(tenantId: string, weight: number): void {
+    free -= weight
+    count(running, tenantId, weight)
   }
 
-  function wait(tenantId: string): Promise<void> {
-    if ((waiting.get(tenantId) ?? 0) >= waitingMax) throw overloaded(`${waitingMax} of them are waiting already`)
+  function wait(tenantId: string, weight: number): Promise<void> {
+    if ((waiting.get(tenantId) ?? 0) >= waitingMax) throw overloaded(what, `${waitingMax} of them are waiting already`)
     count(waiting, tenantId, 1)
     return new Promise((resolve, reject) => {
       const enter = () => {
@@ -71,48 +73,68 @@ export function createFairSlots({ slots, share, waitingMax, waitMs }: FairSlotsO
         count(waiting, tenantId, -1)
         resolve()
       }
-      const entry = { tenantId, enter }
+      const entry = { tenantId, weight, enter }
       const timer = setTimeout(() => {
         turns.dropLast(tenantId, (other) => other === entry)
         count(waiting, tenantId, -1)
-        reject(overloaded(`a turn did not come within ${waitMs} ms`))
+        reject(overloaded(what, `a turn did not come within ${waitMs} ms`))
       }, waitMs)
       turns.add(tenantId, entry)
     })
   }
 
-  function end(tenantId: string): void {
-    free++
-    count(running, tenantId, -1)
-    turns.offer(({ tenantId: next, enter }) => {
-      if (!mayRun(next)) return false
-      start(next)
+  /** Begins what waits and may run now. */
+  function admit(): void {
+    if (turns.isEmpty()) return
+    turns.offer(({ tenantId, weight, enter }) => {
+      if (!mayRun(tenantId)) return false
+      start(tenantId, weight)
       enter()
       return true
     })
   }
 
+  /**
+   * Begins a piece of work: at once, or when the promise resolves. One of more weight takes as many slots, but begins like any other
+   * as soon as one is free: it would never, while there is always something smaller to begin. Throws OVERLOADED when too many
+   * wait, or too long.
+   */
+  function enter(tenantId: string, weight = 1): Promise<void> | undefined {
+    note(tenantId)
+    // The others may be gone since these began to wait.
+    if (waiting.has(tenantId) && isAlone(tenantId)) admit()
+    // Nobody overtakes those of the same tenant that came before.
+    if (waiting.has(tenantId) || !mayRun(tenantId)) return wait(tenantId, weight)
+    start(tenantId, weight)
+  }
+
+  /** Ends a piece of work that has begun. */
+  function leave(tenantId: string, weight = 1): void {
+    free += weight
+    count(running, tenantId, -weight)
+    admit()
+  }
+
   return {
     /** Tells that a tenant is here, whatever it asks for. */
     note,
+    enter,
+    leave,
 
     /** Runs `work` when it is the tenant's turn. Throws OVERLOADED without running it when too many wait, or too long. */
     async run<T>(tenantId: string, work: () => Promise<T>): Promise<T> {
-      note(tenantId)
-      // Nobody overtakes those of the same tenant that came before.
-      if (!waiting.has(tenantId) && mayRun(tenantId)) start(tenantId)
-      else await wait(tenantId)
+      await enter(tenantId)
       try {
         return await work()
       } finally {
-        end(tenantId)
+        leave(tenantId)
       }
     }
   }
 }
 
-const overloaded = (why: string): DomainError =>
+const overloaded = (what: string, why: string): DomainError =>
   new DomainError(
     'OVERLOADED',
-    `The tenant asks for more replays than the service can do: ${why}. Send the request again later.`
+    `The tenant asks for more ${what} than the service can do: ${why}. Send the request again later.`
   )

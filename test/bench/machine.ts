@@ -100,6 +100,8 @@ export async function bringMachine() {
 
     /** Load over HTTP. */
     load: worker<LoadPlan, LoadResult>('load.ts'),
+    /** The same, beside that. */
+    noise: worker<LoadPlan, LoadResult>('load.ts'),
     /** Statements straight to PostgreSQL. */
     raw: worker<RawPlan, RawResult>('raw.ts'),
 

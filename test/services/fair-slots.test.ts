@@ -4,7 +4,7 @@ import { until } from '../support/wait.js'
 
 /** Slots whose work lasts until it is ended; work is named by its tenant's letter and a number. */
 function testSlots(t: Test, options: Partial<FairSlotsOptions> = {}) {
-  const slots = createFairSlots({ slots: 3, share: 1, waitingMax: 10, waitMs: 60_000, ...options })
+  const slots = createFairSlots({ what: 'replays', slots: 3, share: 1, waitingMax: 10, waitMs: 60_000, ...options })
   const running = new Map<string, () => void>()
   const codes = new Map<string, string>()
   let over = false
@@ -111,4 +111,32 @@ t.test('work that fails gives its slot back, and its failure is told', async (t)
   )
   begin('a1')
   await isRunning('a1')
+})
+
+t.test('what is heavy takes its weight, begins like anything else, and lets nothing begin beside it', async (t) => {
+  const slots = createFairSlots({
+    what: 'requests',
+    slots: Number.POSITIVE_INFINITY,
+    share: 4,
+    waitingMax: 10,
+    waitMs: 60_000
+  })
+  const began: string[] = []
+  const enter = async (name: string, weight?: number): Promise<void> => {
+    await slots.enter(name[0]!, weight)
+    began.push(name)
+  }
+  slots.note('b')
+  await enter('a1')
+  await enter('a2 heavy', 4)
+  void enter('a3')
+  void enter('a4 heavy', 4)
+  await enter('b1')
+  t.strictSame(began, ['a1', 'a2 heavy', 'b1'])
+  slots.leave('a')
+  await enter('b2')
+  t.equal(began.length, 4, 'nothing of a: four of its slots are taken')
+  slots.leave('a', 4)
+  await until(() => began.length === 6)
+  t.strictSame(began.slice(4), ['a3', 'a4 heavy'])
 })

@@ -44,7 +44,7 @@ export function instance(
     metrics
   })
   const tails = createTailReader({ db, buckets: 1 })
-  const turns = createFairSlots({ slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
+  const turns = createFairSlots({ what: 'replays', slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
   return {
     ...watched,
     shared,

@@ -78,7 +78,7 @@ export async function testParts(
     buckets,
     cache,
     tails: createTailReader({ db, buckets }),
-    turns: createFairSlots({ slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
+    turns: createFairSlots({ what: 'replays', slots: 4, share: 1, waitingMax: 100, waitMs: 5000 })
   })
   const snapshots = createSnapshotService({
     db,

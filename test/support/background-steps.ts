@@ -68,7 +68,7 @@ export async function backgroundSteps(
     buckets: 1,
     cache: createStateCache({ usersMax: 100, bytesMax: 10_000_000, shared: null, metrics }),
     tails: createTailReader({ db, buckets: 1 }),
-    turns: createFairSlots({ slots: 2, share: 2, waitingMax: 100, waitMs: 5000 })
+    turns: createFairSlots({ what: 'replays', slots: 2, share: 2, waitingMax: 100, waitMs: 5000 })
   })
   const policy = { threshold, retain, maxAgeDays: 90 }
   const snapshots = createSnapshotService({ db, replay, eventTypes, metrics, buckets: 1, policy, onUnfoldable: failed })

@@ -174,7 +174,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/events',
     {
-      config: { scopes: ['events:read'] },
+      config: { scopes: ['events:read'], large: true },
       schema: {
         operationId: 'readEvents',
         summary: "Read a user's events",

@@ -1,7 +1,7 @@
 /** Routes of the feed: all events of a tenant, as pages and as a stream. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FeedPage, FeedService } from '../../services/feed.js'
 import { sendEventStream } from '../event-stream.js'
 import { nextLink } from '../next-link.js'
@@ -82,9 +82,10 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
     for (const each of open) each.abort()
   })
 
-  /** Takes a slot until the answer is over; the signal says that the client left or the service closes. */
-  function holdOpen(client: string, { raw }: FastifyReply): AbortSignal {
-    const release = slots.take(client)
+  /** Takes a slot, in place of a turn, until the answer is over; the signal says that the client left or the service closes. */
+  function holdOpen(request: FastifyRequest, { raw }: FastifyReply): AbortSignal {
+    const release = slots.take(request.ip)
+    request.endTurn()
     const ending = new AbortController()
     open.add(ending)
     raw.once('close', () => {
@@ -98,7 +99,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
   app.get(
     '/events',
     {
-      config: { scopes: ['events:read'] },
+      config: { scopes: ['events:read'], large: true },
       schema: {
         operationId: 'readFeed',
         summary: 'Read all events',
@@ -123,7 +124,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
       const waits = waitMs > 0 && direction === 'forward'
       const waitUntil = performance.now() + Math.min(waitMs, requestTimeoutMs * 0.8)
       const page = waits
-        ? await feed.awaitPage({ selection, after, limit }, waitUntil, holdOpen(request.ip, reply))
+        ? await feed.awaitPage({ selection, after, limit }, waitUntil, holdOpen(request, reply))
         : await feed.readPage({ selection, direction, after, limit })
       if (page.next) reply.header('link', nextLink(request.url, 'after', page.next))
       return reply.type('application/json; charset=utf-8').send(jsonOf(page) as never)
@@ -161,7 +162,7 @@ export const feedRoutes: FastifyPluginAsyncTypebox<FeedOptions> = async (app, op
     },
     async (request, reply) => {
       const cursor = request.headers['last-event-id'] || request.query.after
-      const signal = holdOpen(request.ip, reply)
+      const signal = holdOpen(request, reply)
       const from = cursor === undefined ? request.query.start : { cursor }
       const batches = await feed.follow(selectionOf(request), from, { heartbeatMs, signal })
       if (reply.sent) return reply as never

@@ -148,7 +148,7 @@ export const replayRoutes: FastifyPluginAsyncTypebox<{
   app.get(
     '/users/:userId/effects',
     {
-      config: { scopes: ['state:read'] },
+      config: { scopes: ['state:read'], large: true },
       schema: {
         operationId: 'readEffects',
         summary: 'What each event did to the state',

@@ -123,6 +123,9 @@ The import ends at the first bad line: all lines before it are stored, and nothi
         done()
       }
     },
-    (request) => imports.importEvents(request.tenantId, request.body as AsyncIterable<Buffer>)
+    (request) => {
+      request.endTurn()
+      return imports.importEvents(request.tenantId, request.body as AsyncIterable<Buffer>)
+    }
   )
 }

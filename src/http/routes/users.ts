@@ -106,7 +106,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ directory: DirectoryService
   app.get(
     '/users',
     {
-      config: { scopes: ['state:read'] },
+      config: { scopes: ['state:read'], large: true },
       schema: {
         operationId: 'listUsers',
         summary: 'Find users',

@@ -17,7 +17,7 @@ export const verifyRoutes: FastifyPluginAsyncTypebox<{ verify: VerifyService }> 
   app.post(
     '/admin/users/:userId/verify',
     {
-      config: { scopes: ['state:read'] },
+      config: { scopes: ['state:read'], large: true },
       schema: {
         operationId: 'verifyUser',
         summary: 'Check state and snapshots of a user against its events',

@@ -13,13 +13,14 @@ import type { Bench, Scenario } from './scenario.js'
 import { sharedCache } from './shared-cache.js'
 import { createSmall } from './small.js'
 import { states } from './states.js'
+import { tenants } from './tenants.js'
 
 /** Nothing is started or filled before a scenario is prepared. */
 export function allScenarios(bench: Bench): Scenario[] {
   const small = createSmall(bench)
   return [
     ...[appends, states, replays, histories].flatMap((scenarios) => scenarios(small)),
-    ...[sharedCache, imports, growth, memory, directory, rebuilds, delivery, archive].flatMap((scenarios) =>
+    ...[sharedCache, imports, growth, memory, directory, tenants, rebuilds, delivery, archive].flatMap((scenarios) =>
       scenarios(bench)
     )
   ]
