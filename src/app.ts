@@ -37,6 +37,7 @@ import { eventRoutes } from './http/routes/events.js'
 import { feedRoutes } from './http/routes/feed.js'
 import { healthRoutes } from './http/routes/health.js'
 import { meRoutes } from './http/routes/me.js'
+import { metricsRoutes } from './http/routes/metrics.js'
 import { outboxRoutes } from './http/routes/outbox.js'
 import { projectionRoutes } from './http/routes/projections.js'
 import { replayRoutes } from './http/routes/replay.js'
@@ -99,6 +100,8 @@ export type AppParts = {
   /** names the rules of a tenant; part of entity tags */
   fingerprintOf: (tenantId: string) => string
   register: Registry
+  /** names this process, as in leases */
+  instance: string
   bodyBytesMax: number
   /** longest time from the first byte of a request to the last of the answer's head, ms */
   requestTimeoutMs: number
@@ -195,6 +198,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   await app.register(outboxRoutes, { subscriptions: services.subscriptions, cursors })
   await app.register(statsRoutes, { statistics: services.statistics })
   await app.register(statusRoutes, { status: services.status })
+  await app.register(metricsRoutes, { register, instance: parts.instance })
   await app.register(tenantRoutes, { statistics: services.statistics, limits: services.tenantLimits })
   refuseOtherMethods()
   return app

@@ -284,6 +284,7 @@ export async function compose(
     cursors,
     fingerprintOf,
     register,
+    instance,
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     corsOrigins: config.CORS_ORIGINS?.split(','),

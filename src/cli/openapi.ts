@@ -19,6 +19,7 @@ async function generate(): Promise<string[]> {
     cursors: createCursors('none'),
     fingerprintOf: () => '',
     register: new Registry(),
+    instance: '',
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     streams: { max: 1, perClientMax: 1 },

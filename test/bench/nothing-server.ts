@@ -55,6 +55,7 @@ const app = await buildApp({
   cursors: createCursors(answers.secret),
   fingerprintOf: () => answers.fingerprint,
   register: new Registry(),
+  instance: '',
   bodyBytesMax: config.BODY_BYTES_MAX,
   requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
   streams: { max: config.STREAMS_MAX, perClientMax: config.STREAMS_PER_CLIENT_MAX },
