@@ -144,7 +144,7 @@ const technologies: [RegExp, string[]][] = [
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
   [/^pino$/, ['serve.ts', 'cli']],
-  [/^(preact(\/.*)?|preact-iso|lucide|openapi-fetch)$/, ['ui']],
+  [/^(preact(\/.*)?|preact-iso|lucide|openapi-fetch|uplot)$/, ['ui']],
   [/^(vite|openapi-typescript)$/, ['ui', 'cli']]
 ]
 

@@ -1,7 +1,8 @@
 /** All pages, by address. Whoever adds one adds a line here, and one to the navigation if it is to stand there. */
-import { Archive, type IconNode, KeyRound, Layers, Shapes, UsersRound, Webhook } from 'lucide'
+import { Archive, Gauge, type IconNode, KeyRound, Layers, Shapes, UsersRound, Webhook } from 'lucide'
 import type { ComponentType } from 'preact'
-import type { Scope } from './api/session.js'
+import { OPERATOR, type Scope, type Session } from './api/session.js'
+import { DashboardPage } from './pages/dashboard/dashboard.js'
 import { ApiKeysPage } from './pages/operations/api-keys.js'
 import { ArchivePage } from './pages/operations/archive.js'
 import { EventTypePage, EventTypesPage } from './pages/operations/event-types.js'
@@ -24,9 +25,12 @@ export type NavigationEntry = {
   icon: IconNode
   /** who has not all of them does not see the entry */
   scopes: readonly Scope[]
+  /** who has all of these instead sees it as well */
+  orScopes?: readonly Scope[]
 }
 
 export const pages: readonly PageRoute[] = [
+  { path: '/ui/dashboard', component: DashboardPage },
   { path: '/ui/users', component: UsersPage },
   { path: '/ui/users/:userId', component: TimeMachinePage },
   { path: '/ui/users/:userId/time', component: TimeMachinePage },
@@ -39,8 +43,9 @@ export const pages: readonly PageRoute[] = [
   { path: '/ui/archive', component: ArchivePage }
 ]
 
-/** In the order in which it is shown; the first that somebody may see is the page at /ui. */
+/** In the order in which it is shown. */
 export const navigation: readonly NavigationEntry[] = [
+  { path: '/ui/dashboard', label: 'Dashboard', icon: Gauge, scopes: ['events:read'], orScopes: OPERATOR },
   { path: '/ui/users', label: 'Users', icon: UsersRound, scopes: ['state:read'] },
   { path: '/ui/subscriptions', label: 'Subscriptions', icon: Webhook, scopes: ['events:admin'] },
   { path: '/ui/projections', label: 'Projections', icon: Layers, scopes: ['events:admin', 'tenants:all'] },
@@ -48,3 +53,17 @@ export const navigation: readonly NavigationEntry[] = [
   { path: '/ui/api-keys', label: 'API keys', icon: KeyRound, scopes: ['events:admin'] },
   { path: '/ui/archive', label: 'Archive', icon: Archive, scopes: ['events:admin', 'tenants:all'] }
 ]
+
+/** The entries that somebody may see. */
+export const entriesFor = ({ can }: Pick<Session, 'can'>): NavigationEntry[] =>
+  navigation.filter(({ scopes, orScopes }) => can(scopes) || (orScopes !== undefined && can(orScopes)))
+
+/**
+ * Where /ui leads: operators to the first entry, everybody else, and whoever comes where nobody has to say who they are, to the
+ * users, or if they may not see those to their first entry. Undefined when they may see none.
+ */
+export function homeFor({ can, me }: Pick<Session, 'can' | 'me'>): NavigationEntry | undefined {
+  const entries = entriesFor({ can })
+  const users = me.kind !== 'none' && can(OPERATOR) ? undefined : entries.find(({ path }) => path === '/ui/users')
+  return users ?? entries[0]
+}

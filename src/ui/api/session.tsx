@@ -13,6 +13,9 @@ import { type AnswerOf, type Api, answerOf, type Credentials, createApi } from '
 export type Me = AnswerOf<'/me'>
 export type Scope = Me['scopes'][number]
 
+/** What it takes to see how the service itself is. */
+export const OPERATOR: readonly Scope[] = ['events:admin', 'tenants:all']
+
 export type Session = {
   me: Me
   api: Api

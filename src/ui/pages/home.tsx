@@ -1,16 +1,17 @@
-/** Leads on to the first page that the credentials allow. */
+/** Leads on to the page that somebody begins with. */
 import { LockKeyhole } from 'lucide'
 import { useEffect } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { useSession } from '../api/session.js'
 import { Empty } from '../components/empty.js'
 import { Page } from '../components/page.js'
-import { navigation } from '../pages.js'
+import { homeFor } from '../pages.js'
 
 export function HomePage() {
-  const { can, me } = useSession()
+  const session = useSession()
+  const { me } = session
   const { route } = useLocation()
-  const first = navigation.find(({ scopes }) => can(scopes))
+  const first = homeFor(session)
   useEffect(() => {
     if (first) route(first.path, true)
   }, [first, route])

@@ -3,13 +3,13 @@ import type { ComponentChildren } from 'preact'
 import { useLocation } from 'preact-iso'
 import { useSession } from '../api/session.js'
 import { Icon } from '../components/icon.js'
-import { navigation } from '../pages.js'
+import { entriesFor } from '../pages.js'
 import { Account } from './account.js'
 import { Brand } from './brand.js'
 import { ThemeButton } from './theme-button.js'
 
 export function Shell({ children }: { children: ComponentChildren }) {
-  const { can } = useSession()
+  const session = useSession()
   const { path } = useLocation()
   return (
     <div class="shell">
@@ -22,15 +22,13 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </a>
         <nav aria-label="Pages">
           <ul>
-            {navigation
-              .filter(({ scopes }) => can(scopes))
-              .map(({ path: to, label, icon }) => (
-                <li key={to}>
-                  <a href={to} aria-current={path === to || path.startsWith(`${to}/`) ? 'page' : undefined}>
-                    <Icon of={icon} /> {label}
-                  </a>
-                </li>
-              ))}
+            {entriesFor(session).map(({ path: to, label, icon }) => (
+              <li key={to}>
+                <a href={to} aria-current={path === to || path.startsWith(`${to}/`) ? 'page' : undefined}>
+                  <Icon of={icon} /> {label}
+                </a>
+              </li>
+            ))}
           </ul>
         </nav>
         <div class="side-foot">

@@ -9,6 +9,7 @@ import { Badge, type Tone } from '../../components/badge.js'
 import { Button } from '../../components/button.js'
 import { Card } from '../../components/card.js'
 import { Empty } from '../../components/empty.js'
+import { grouped, mebibytes } from '../../components/numbers.js'
 import { Page } from '../../components/page.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
@@ -24,11 +25,7 @@ type HeldBack = Archive['heldBackBy'][number]
 const LOOK_MS = 10_000
 /** While a run waits or is under way. */
 const LOOK_CLOSELY_MS = 1000
-const MIB = 1024 * 1024
 const TONES: Record<Run['status'], Tone> = { waiting: 'neutral', running: 'info', done: 'good', failed: 'bad' }
-
-const grouped = (count: number): string => count.toLocaleString('en')
-const mebibytes = (bytes: number): string => `${(bytes / MIB).toLocaleString('en', { maximumFractionDigits: 1 })} MiB`
 
 export const ArchivePage = () => (
   <Page title="Archive" lead="Old events are moved out of the way; all reads answer as before.">
