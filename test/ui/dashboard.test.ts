@@ -1,4 +1,4 @@
-/** The dashboard: events as they come, over connections that break, and counts. */
+/** The dashboard: events as they come, over connections that break, counts, and for operators the numbers of the process. */
 import { mkdirSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import t from 'tap'
@@ -9,7 +9,7 @@ import { startProxy } from '../support/proxy.js'
 import { listen, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
-const service = await testService(t, { background: true, env: GUARDED })
+const service = await testService(t, { background: true, env: { ...GUARDED, WEBHOOK_PRIVATE_ADDRESSES: 'true' } })
 const admin = { headers: bearing(ADMIN_KEY) }
 const url = await listen(service)
 const browser = await openBrowser(t)
@@ -187,16 +187,43 @@ t.test('a page that nobody has looked at for long does not follow, and goes on w
   })
 )
 
+t.test('operators see conflicts, latencies, caches and lags of the process', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    const sink = { kind: 'webhook', url: 'http://127.0.0.1:1/hook' }
+    const made = await service.post('/admin/subscriptions', { name: 'crm', sink, start: 'now' }, admin.headers)
+    t.equal(made.statusCode, 201)
+    await open('/ui/dashboard')
+    await signIn(page, ADMIN_KEY)
+    const chart = (title: string) => page.getByRole('figure').filter({ hasText: title })
+    const says = (title: string, text: RegExp) => chart(title).getByText(text).waitFor()
+    await says('Conflicts per second', /^0 per second in the last 30 s, 0 since the process started$/)
+    await says('Replay latency by path', /^No replay in the last 30 s$/)
+
+    const userId = newUserId()
+    await service.append(userId, [userCreated(), ...updates(2)], admin)
+    t.equal((await service.append(userId, updates(1), { expectedVersion: 1, ...admin })).statusCode, 409)
+    for (let i = 0; i < 3; i++) await service.get(`/users/${userId}/state`, admin.headers)
+    await says('Conflicts per second', /^0\.\d+ per second in the last 30 s, 1 since the process started$/)
+    await says('Append latency', /^p50 [\d.]+ ms, p99 [\d.]+ ms$/)
+    await says('Replay latency by path', /^from cache or snapshot p50 [\d.]+ ms, .*from all events p50 [\d.]+ ms, p99/)
+    await says('Cache hits by tier', /^process 67% in the last 30 s$/)
+    t.match(await page.getByText(/^instance /).innerText(), `instance ${service.service.instance.slice(0, 8)}`)
+    const lags = page.getByRole('table', { name: 'Lag of subscriptions and projections' })
+    t.match(await lags.getByRole('row', { name: /^default\/crm/ }).innerText(), /subscription/)
+    t.match(await lags.getByRole('row', { name: /^users/ }).innerText(), /projection\s+(up to date|\d+ events)/)
+  })
+)
+
 t.test('scopes decide what is shown, and what is left out is said', async (t) => {
   for (const { scopes, shown, said } of [
     {
       scopes: ['events:read'] as const,
       shown: ['Live events', 'Events by type', 'Storage'],
-      said: ['Numbers of the process are left out: they take the scopes events:admin and tenants:all.']
+      said: ['Conflicts, latencies, caches and lags are left out: they take the scopes events:admin and tenants:all.']
     },
     {
       scopes: ['events:admin', 'tenants:all'] as const,
-      shown: [],
+      shown: ['Process', 'Lag of subscriptions and projections'],
       said: ['Live events and counts are left out: they take the scope events:read.']
     },
     { scopes: ['state:read'] as const, shown: [], said: ['Your credentials cannot see the dashboard.'] },
@@ -214,8 +241,18 @@ t.test('scopes decide what is shown, and what is left out is said', async (t) =>
       await settled(page)
       const text = (await page.locator('main').innerText()).replace(/\s+/g, ' ')
       for (const each of said) t.ok(text.includes(each), `${scopes}: ${each}`)
-      for (const name of ['Live events', 'Events by type', 'Storage'])
-        t.equal(await page.getByRole('heading', { name }).count(), (shown as string[]).includes(name) ? 1 : 0, name)
+      for (const name of [
+        'Live events',
+        'Events by type',
+        'Storage',
+        'Process',
+        'Lag of subscriptions and projections'
+      ])
+        t.equal(
+          await page.getByRole('heading', { name, exact: true }).count(),
+          (shown as string[]).includes(name) ? 1 : 0,
+          name
+        )
     })
   }
 })
@@ -245,6 +282,7 @@ t.test('in both themes, wide and narrow', async (t) => {
         await newest(page).waitFor()
         await page.getByRole('table', { name: 'Events by type' }).waitFor()
         await status(page, 'live').waitFor()
+        await page.getByText(/0 per second in the last 30 s/).waitFor()
         await settled(page)
         await isAccessible(t, page, `the dashboard, ${theme}, ${width} px`)
         if (shots) await page.screenshot({ path: `${shots}/dashboard-${theme}-${width}.png`, fullPage: true })

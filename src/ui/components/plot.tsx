@@ -129,15 +129,23 @@ const seriesOf = ({ label, tone, dashed, filled }: Omit<Line, 'values'>, colours
   label,
   width: 1.75,
   stroke: () => colours.of(tone),
+  // Of what stands alone there is no line.
+  points: { size: 5, show: () => false, filter: (plot, index) => aloneIn(plot.data[index]!) },
   ...(dashed && { dash: [5, 4] }),
   ...(filled && { fill: () => colours.of(`${tone}-ground`) })
 })
+
+/** Indexes of values that have none beside them. */
+function aloneIn(values: ArrayLike<number | null | undefined>): number[] {
+  const isThere = (i: number) => values[i] !== null && values[i] !== undefined
+  return Array.from(values, (_, i) => i).filter((i) => isThere(i) && !isThere(i - 1) && !isThere(i + 1))
+}
 
 /** Moments at round distances from the newest, five or so. */
 function ticksOf(from: number, to: number): number[] {
   const step = TICKS_SECONDS.find((each) => (to - from) / each <= 5) ?? to - from
   const ticks: number[] = []
-  for (let at = to; at >= from && step > 0; at -= step) ticks.unshift(at)
+  for (let at = to; at > from && step > 0; at -= step) ticks.unshift(at)
   return ticks
 }
 

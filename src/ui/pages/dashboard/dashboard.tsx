@@ -4,6 +4,7 @@ import { Allowed } from '../../components/allowed.js'
 import { Page } from '../../components/page.js'
 import { LeftOut } from './left-out.js'
 import { LiveEvents } from './live-events.js'
+import { OperatorCharts } from './operator-charts.js'
 import { Totals } from './totals.js'
 
 export function DashboardPage() {
@@ -16,8 +17,9 @@ export function DashboardPage() {
         <>
           {reads && <LiveEvents />}
           {reads && <Totals />}
+          {operates && <OperatorCharts />}
           {!reads && <LeftOut what="Live events and counts" scopes={['events:read']} />}
-          {!operates && <LeftOut what="Numbers of the process" scopes={OPERATOR} />}
+          {!operates && <LeftOut what="Conflicts, latencies, caches and lags" scopes={OPERATOR} />}
         </>
       ) : (
         <Allowed scopes={['events:read']} what="see the dashboard">
