@@ -10,6 +10,7 @@ import { ProjectionsPage } from './pages/operations/projections.js'
 import { SubscriptionPage } from './pages/operations/subscription-page.js'
 import { SubscriptionsPage } from './pages/operations/subscriptions.js'
 import { TimeMachinePage } from './pages/time-machine/time-machine.js'
+import { TimelinePage } from './pages/user/timeline.js'
 import { UsersPage } from './pages/users.js'
 
 export type PageRoute = {
@@ -32,7 +33,7 @@ export type NavigationEntry = {
 export const pages: readonly PageRoute[] = [
   { path: '/ui/dashboard', component: DashboardPage },
   { path: '/ui/users', component: UsersPage },
-  { path: '/ui/users/:userId', component: TimeMachinePage },
+  { path: '/ui/users/:userId', component: TimelinePage },
   { path: '/ui/users/:userId/time', component: TimeMachinePage },
   { path: '/ui/subscriptions', component: SubscriptionsPage },
   { path: '/ui/subscriptions/:name', component: SubscriptionPage },

@@ -3,6 +3,7 @@ import t from 'tap'
 import { ADMIN_KEY, bearing, GUARDED, keyOf } from '../support/access.js'
 import { isAccessible, openBrowser, settled, signIn, visit } from '../support/browser.js'
 import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
+import { longUser } from '../support/long-user.js'
 import { listen, testService } from '../support/service.js'
 import { until } from '../support/wait.js'
 
@@ -109,13 +110,7 @@ const COUNTING = `
 t.test(
   'of a user of 50,000 events the slider asks for little, one thing at a time, and ends where it was left',
   async (t) => {
-    const long = newUserId()
-    await service.append(long, [userCreated('long')])
-    await service.database.run(`
-    INSERT INTO user_events (bucket, position, id, "aggregateId", version, "eventType", "schemaVersion", "eventData", "tenantId", "createdAt")
-    SELECT 0, (SELECT max(position) FROM user_events) + v - 1, gen_random_uuid(), '${long}', v, 'UserUpdated', 1,
-      jsonb_build_object('fullName', 'Name ' || v), "tenantId", "createdAt"
-    FROM user_events, generate_series(2, 50000) AS v WHERE "aggregateId" = '${long}' AND version = 1`)
+    const long = await longUser(service, 50_000)
     await visit(t, { browser, url }, async ({ page, open }) => {
       await page.addInitScript(COUNTING)
       const counts = async () => (await page.evaluate('counts')) as { asked: number; most: number }

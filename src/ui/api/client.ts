@@ -13,7 +13,8 @@ export type AnswerOf<Path extends keyof paths, Method extends 'get' | 'post' = '
   ? Body
   : never
 
-export type Api = Client<paths>
+/** Answers come as JSON, also where the API has other forms of them. */
+export type Api = Client<paths, 'application/json'>
 
 export type Credentials = {
   /** undefined where nobody has to say who they are */
@@ -24,7 +25,7 @@ export type Credentials = {
 
 /** A client that sends `credentials` with every request, and tells when they are refused. */
 export function createApi({ key, tenantId }: Credentials, onRefused: () => void = () => {}): Api {
-  const client = createClient<paths>({ baseUrl: location.origin })
+  const client = createClient<paths, 'application/json'>({ baseUrl: location.origin })
   client.use({
     onRequest({ request }) {
       if (key !== undefined) request.headers.set('authorization', `Bearer ${key}`)

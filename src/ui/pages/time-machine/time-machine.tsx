@@ -12,12 +12,13 @@ import { ErrorBox } from '../../components/error-box.js'
 import { Icon } from '../../components/icon.js'
 import { JsonView } from '../../components/json-view.js'
 import { Loading } from '../../components/loading.js'
-import { Page } from '../../components/page.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { useQuery } from '../../shell/use-query.js'
+import { useUser } from '../user/use-user.js'
+import { UserPage } from '../user/user-page.js'
 import { Compare } from './compare.js'
 import { MomentField } from './moment-field.js'
-import { createMomentReader, type Moment, type MomentReader, type StateAt } from './moment-reader.js'
+import { createMomentReader, type Moment, type MomentReader } from './moment-reader.js'
 import { differing, rowsOf } from './rows.js'
 import { type SnapshotList, Snapshots } from './snapshots.js'
 import { StateTable } from './state-table.js'
@@ -26,22 +27,21 @@ import { Track } from './track.js'
 /** Time that a version is shown while it plays, ms. */
 const PLAY_MS = 700
 
-export const TimeMachinePage = ({ userId }: { userId: string }) => (
-  <Page title="Time machine" lead={<code>{userId}</code>}>
-    <Allowed scopes={['state:read']} what="read states">
-      <TimeMachine key={userId} userId={userId} />
-    </Allowed>
-  </Page>
-)
-
-function TimeMachine({ userId }: { userId: string }) {
-  const { api } = useSession()
-  const newest = useLoaded(userId, (signal) =>
-    answerOf<StateAt>(api.GET('/users/{userId}/state', { params: { path: { userId } }, signal }))
+export function TimeMachinePage({ userId }: { userId: string }) {
+  const user = useUser(userId)
+  return (
+    <UserPage userId={userId} user={user.data} view="Time machine">
+      <Allowed scopes={['state:read']} what="read states">
+        {user.error !== undefined ? (
+          <ErrorBox error={user.error} onRetry={user.reload} />
+        ) : !user.data ? (
+          <Loading what="Loading the user" />
+        ) : (
+          <History key={userId} userId={userId} head={user.data.version} />
+        )}
+      </Allowed>
+    </UserPage>
   )
-  if (newest.error !== undefined) return <ErrorBox error={newest.error} onRetry={newest.reload} />
-  if (!newest.data) return <Loading what="Loading the user" />
-  return <History userId={userId} head={newest.data.version} />
 }
 
 /** `head` is the newest version. */

@@ -1,0 +1,199 @@
+/** What happened to a user: the timeline, and each event by itself. */
+import { mkdirSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { ADMIN_KEY, bearing, GUARDED, keyOf } from '../support/access.js'
+import { isAccessible, openBrowser, settled, signIn, visit } from '../support/browser.js'
+import { loggedIn, newUserId, updates, userCreated, userUpdated } from '../support/events.js'
+import { longUser } from '../support/long-user.js'
+import { listen, testService } from '../support/service.js'
+import { until } from '../support/wait.js'
+
+const service = await testService(t, { background: true })
+const url = await listen(service)
+const browser = await openBrowser(t)
+/** Screenshots are written to this directory when it is set. */
+const shots = process.env.UI_SHOTS
+if (shots) mkdirSync(shots, { recursive: true })
+
+const ada = newUserId()
+const cause = newUserId()
+const checkout = { correlationId: 'checkout-7' }
+await service.append(ada, [
+  { ...userCreated('ada'), schemaVersion: 1 },
+  { ...userUpdated({ fullName: 'Ada Lovelace', phone: '+44 20 7946 0000' }), id: cause, metadata: checkout },
+  { ...loggedIn(), schemaVersion: 1, metadata: { ...checkout, causationId: cause, userId: 'sso' } },
+  { eventType: 'RolesAssigned', eventData: { roleIds: ['admin', 'editor'], assignedBy: 'root' } }
+])
+await service.post(`/admin/users/${ada}/snapshots`, {})
+await service.append(ada, [
+  {
+    eventType: 'AccountLocked',
+    eventData: { reason: 'too many attempts', loginAttempts: 5, lockedUntil: '2026-11-22T09:00:00.000Z' }
+  },
+  { eventType: 'AccountUnlocked', eventData: { unlockedBy: 'support' } }
+])
+await until(async () => (await service.get('/users?atLeast=6')).statusCode === 200, { what: 'the read model' })
+const timeline = `/ui/users/${ada}`
+
+t.test('the timeline tells what happened, the newest first, with who did it, and where there are snapshots', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/users?q=lovelace')
+    await page.getByRole('link', { name: 'Ada Lovelace' }).click()
+    await page.getByRole('heading', { name: 'Timeline of Ada Lovelace active' }).waitFor()
+    const events = page.locator('.timeline').getByRole('listitem')
+    await events.last().waitFor()
+    const texts = await events.allInnerTexts()
+    t.equal(texts.length, 6)
+    t.match(texts[0], /Lock lifted\s+AccountUnlocked\s+version 6\s+by support\s+now.*UTC/s)
+    t.match(texts[2], /Roles are now admin, editor.*version 4\s+by root/s)
+    t.match(texts[3], /Signed in from 203\.0\.113\.7.*by sso/s)
+    t.match(texts[5], /Created as ada, ada@example\.com/)
+
+    const snapshot = page.getByRole('link', { name: 'snapshot, usable' })
+    await snapshot.waitFor()
+    t.equal(await events.filter({ has: snapshot }).getByText('version 4').count(), 1)
+    await service.database.run(`UPDATE user_snapshots SET fingerprint = 'older rules'`)
+    await open(timeline)
+    await page.getByRole('link', { name: 'snapshot, stale' }).click()
+    await page.waitForURL('**/time?version=4')
+    await page.getByText('Version 4 of 6').waitFor()
+  })
+)
+
+t.test('a filter stands in the address, and a link shows what its sender saw', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(timeline)
+    const events = page.locator('.timeline').getByRole('listitem')
+    await page.getByLabel('UserUpdated').check()
+    await until(async () => (await events.count()) === 1, { what: 'the only change' })
+    await page.getByLabel('UserCreated').check()
+    await until(async () => (await events.count()) === 2)
+    t.match(page.url(), /\?type=UserUpdated&type=UserCreated$/)
+    await open(`${timeline}?type=UserDeleted`)
+    await page.getByText('Nothing of this kind happened to the user.').waitFor()
+    t.ok(await page.getByLabel('UserDeleted').isChecked())
+    await page.getByRole('button', { name: 'Show all events' }).click()
+    await until(async () => (await events.count()) === 6)
+  })
+)
+
+t.test('tabs lead between timeline and time machine, and links to versions are followed to where they are now', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(timeline)
+    const tab = (name: string) =>
+      page.getByRole('navigation', { name: 'Views of the user' }).getByRole('link', { name })
+    t.equal(await tab('Timeline').getAttribute('aria-current'), 'page')
+    await tab('Time machine').press('Enter')
+    await page.getByRole('heading', { name: 'Time machine of Ada Lovelace' }).waitFor()
+    t.equal(await tab('Time machine').getAttribute('aria-current'), 'page')
+    t.equal(await tab('Timeline').getAttribute('aria-current'), null)
+    await tab('Timeline').click()
+    await page.waitForURL(`**${timeline}`)
+    await open(`${timeline}?version=2&compare=1..2`)
+    await page.waitForURL(`**${timeline}/time?version=2&compare=1..2`)
+    await page.getByText('Version 2 of 6').waitFor()
+  })
+)
+
+t.test('further events come as one scrolls, or presses the button', async (t) => {
+  const bob = newUserId()
+  await service.append(bob, [userCreated('bob'), ...updates(160)])
+  await visit(t, { browser, url }, async ({ page, open }) => {
+    await open(`/ui/users/${bob}`)
+    const events = page.locator('.timeline').getByRole('listitem')
+    await events.first().waitFor()
+    t.ok((await events.count()) < 161)
+    await until(
+      async () => {
+        await page.mouse.wheel(0, 20_000)
+        return (await events.count()) === 161
+      },
+      { what: 'all of them', everyMs: 50 }
+    )
+    t.equal(await page.getByRole('button', { name: 'More events' }).count(), 0)
+    const versions = (await events.getByText(/^version \d+$/).allInnerTexts()).map((text) => Number(text.slice(8)))
+    t.strictSame(
+      versions,
+      Array.from({ length: 161 }, (_, i) => 161 - i),
+      'each once, in order'
+    )
+  })
+  await visit(t, { browser, url }, async ({ page, open }) => {
+    await page.addInitScript(
+      'delete window.IntersectionObserver.prototype.observe; IntersectionObserver.prototype.observe = () => {}'
+    )
+    await open(`/ui/users/${bob}`)
+    const events = page.locator('.timeline').getByRole('listitem')
+    await page.getByRole('button', { name: 'More events' }).press('Enter')
+    await until(async () => (await events.count()) === 100, { what: 'two pages' })
+  })
+})
+
+/** Time until the newest event can be seen, ms; told by the page. */
+const WATCHING = `
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector('.timeline-event')) return
+    observer.disconnect()
+    requestAnimationFrame(() => { window.seenAfterMs = performance.now() })
+  }).observe(document, { childList: true, subtree: true })`
+
+t.test('the timeline of a user of 50,000 events opens within a second', async (t) => {
+  // Here no projection is busy with them.
+  const quiet = await testService(t)
+  const long = await longUser(quiet, 50_000)
+  await visit(t, { browser, url: await listen(quiet) }, async ({ page, open }) => {
+    await page.addInitScript(WATCHING)
+    await open(`/ui/users/${long}`)
+    await page.getByText('Full name set to Name 50000').waitFor()
+    const seenAfterMs = (await page.evaluate('window.seenAfterMs')) as number
+    t.ok(seenAfterMs < 1000, `${Math.round(seenAfterMs)} ms`)
+    await page.getByRole('heading', { name: 'Timeline of Name 50000 active' }).waitFor()
+  })
+})
+
+/** What the page at `path` says to a key that has `scopes` only. */
+async function toldTo(t: Test, scopes: Parameters<typeof keyOf>[1], path: string): Promise<string> {
+  const guarded = await testService(t, { env: GUARDED })
+  await guarded.append(ada, [userCreated('ada'), ...updates(1)], { headers: bearing(ADMIN_KEY) })
+  const { authorization } = await keyOf(guarded, scopes)
+  let text = ''
+  await visit(t, { browser, url: await listen(guarded) }, async ({ page, open }) => {
+    await open(path)
+    await signIn(page, authorization.replace('Bearer ', ''))
+    await page.getByRole('navigation', { name: 'Views of the user' }).waitFor()
+    await settled(page)
+    text = await page.locator('main').innerText()
+  })
+  return text
+}
+
+t.test('who may not read events is told, and who may not read states sees the events alone', async (t) => {
+  const without = await toldTo(t, ['state:read'], timeline)
+  t.match(without, /Timeline of Name 0.*Your credentials cannot read events.*events:read, and you have state:read/s)
+  const alone = await toldTo(t, ['events:read'], timeline)
+  t.match(alone, /^Timeline\n.*Full name set to Name 0.*by key:/s)
+  t.notMatch(alone, /active|SCOPE_MISSING/)
+})
+
+t.test('a user who is not there is said not to be, once', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(`/ui/users/${newUserId()}`)
+    await page.getByText('USER_NOT_FOUND').waitFor()
+    t.equal(await page.getByRole('alert').count(), 1)
+  })
+)
+
+t.test('in both themes, wide and narrow', async (t) => {
+  for (const theme of ['light', 'dark'] as const)
+    for (const width of [1280, 390])
+      await visit(t, { browser, url, theme, width }, async ({ page, open }) => {
+        const look = async (path: string, name: string) => {
+          await open(path)
+          await settled(page)
+          await isAccessible(t, page, `${name}, ${theme}, ${width} px`)
+          if (shots) await page.screenshot({ path: `${shots}/${name}-${theme}-${width}.png`, fullPage: true })
+        }
+        await look(timeline, 'timeline')
+        await look(`${timeline}?type=UserDeleted`, 'timeline-empty')
+      })
+})
