@@ -10,6 +10,7 @@ import { ProjectionsPage } from './pages/operations/projections.js'
 import { SubscriptionPage } from './pages/operations/subscription-page.js'
 import { SubscriptionsPage } from './pages/operations/subscriptions.js'
 import { TimeMachinePage } from './pages/time-machine/time-machine.js'
+import { EventPage } from './pages/user/event.js'
 import { TimelinePage } from './pages/user/timeline.js'
 import { UsersPage } from './pages/users.js'
 
@@ -34,6 +35,7 @@ export const pages: readonly PageRoute[] = [
   { path: '/ui/dashboard', component: DashboardPage },
   { path: '/ui/users', component: UsersPage },
   { path: '/ui/users/:userId', component: TimelinePage },
+  { path: '/ui/users/:userId/events/:version', component: EventPage },
   { path: '/ui/users/:userId/time', component: TimeMachinePage },
   { path: '/ui/subscriptions', component: SubscriptionsPage },
   { path: '/ui/subscriptions/:name', component: SubscriptionPage },

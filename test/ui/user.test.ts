@@ -17,10 +17,15 @@ if (shots) mkdirSync(shots, { recursive: true })
 
 const ada = newUserId()
 const cause = newUserId()
+const boss = newUserId()
 const checkout = { correlationId: 'checkout-7' }
 await service.append(ada, [
   { ...userCreated('ada'), schemaVersion: 1 },
-  { ...userUpdated({ fullName: 'Ada Lovelace', phone: '+44 20 7946 0000' }), id: cause, metadata: checkout },
+  {
+    ...userUpdated({ fullName: 'Ada Lovelace', phone: '+44 20 7946 0000' }),
+    id: cause,
+    metadata: { ...checkout, userId: boss }
+  },
   { ...loggedIn(), schemaVersion: 1, metadata: { ...checkout, causationId: cause, userId: 'sso' } },
   { eventType: 'RolesAssigned', eventData: { roleIds: ['admin', 'editor'], assignedBy: 'root' } }
 ])
@@ -129,25 +134,102 @@ t.test('further events come as one scrolls, or presses the button', async (t) =>
   })
 })
 
-/** Time until the newest event can be seen, ms; told by the page. */
-const WATCHING = `
+t.test('from the timeline to an event, as it was stored and as it is shown, and on to the time machine', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(timeline)
+    await page.getByRole('link', { name: 'Signed in from 203.0.113.7' }).press('Enter')
+    await page.waitForURL(`**${timeline}/events/3`)
+    await page.getByRole('heading', { name: 'Event 3 of Ada Lovelace' }).waitFor()
+    const stored = page.getByRole('region', { name: 'the data as stored' })
+    const shown = page.getByRole('region', { name: 'the data as shown now' })
+    t.match(await stored.innerText(), /ipAddress: "203\.0\.113\.7"/)
+    t.match(await shown.innerText(), /ipAddress:\s+\{ 2 \}\s+address: "203\.0\.113\.7"\s+family: 4/)
+    t.match(await stored.locator('.marked').allInnerTexts(), [/^ipAddress/], 'what differs is marked')
+    const facts = page.locator('main')
+    t.match(await facts.innerText(), /schema version 1 as stored and 2 as shown/)
+    t.match(await page.getByRole('region', { name: 'the metadata' }).innerText(), /checkout-7/)
+
+    await page.getByRole('table', { name: 'Both states' }).waitFor()
+    const changes = await page.getByRole('table', { name: 'Both states' }).innerText()
+    t.match(changes, /lastLoginIp\s+null\s+"203\.0\.113\.7"/)
+    t.match(changes, /totalLogins\s+0\s+1/)
+    t.notMatch(changes, /username/, 'what stayed is left out')
+    await page.getByRole('button', { name: 'Copy as JSON' }).click()
+    await page.getByText('Copied').waitFor({ state: 'attached' })
+    const copied = JSON.parse((await page.evaluate('navigator.clipboard.readText()')) as string)
+    t.match(copied, {
+      version: 3,
+      eventType: 'LoginInfoUpdated',
+      aggregateId: ada,
+      eventData: { ipAddress: { family: 4 } }
+    })
+
+    await page.getByRole('link', { name: 'Time machine at version 3' }).click()
+    await page.waitForURL('**/time?version=3')
+    await page.getByText('Version 3 of 6').waitFor()
+  })
+)
+
+t.test('an event leads to those beside it, and to those that have to do with it', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(`${timeline}/events/3`)
+    const fact = (name: string) => page.locator(`dt:text-is("${name}") + dd`)
+    await fact('Correlation').getByRole('link', { name: 'version 2' }).waitFor()
+    t.match(await fact('Correlation').innerText(), /checkout-7/)
+    await fact('Caused by').getByRole('link', { name: 'version 2' }).click()
+    await page.waitForURL(`**${timeline}/events/2`)
+    await fact('Led to').getByRole('link', { name: 'version 3' }).waitFor()
+    t.equal(await fact('Caused by').count(), 0)
+
+    const beside = page.getByRole('navigation', { name: 'Events beside this one' })
+    await beside.getByRole('link', { name: 'Version 1' }).press('Enter')
+    await page.getByRole('heading', { name: 'Created as ada' }).waitFor()
+    t.match(await page.getByRole('table', { name: 'Both states' }).innerText(), /username\s+"ada"/)
+    await until(async () => (await beside.getByRole('link').count()) === 1, { what: 'nothing before the first' })
+    await open(`${timeline}/events/6`)
+    await until(async () => (await beside.getByRole('link').allInnerTexts()).join() === 'Version 5', {
+      what: 'nothing after the newest'
+    })
+    t.match(await page.locator('main').innerText(), /Shown as they were stored\./)
+  })
+)
+
+t.test('an event that is not there is said not to be', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open(`${timeline}/events/7`)
+    await page.getByText('VERSION_NOT_FOUND').waitFor()
+    await open(`${timeline}/events/first`)
+    await page.getByText('a whole number from 1').waitFor()
+    await page.getByRole('link', { name: 'To the timeline' }).click()
+    await page.waitForURL(`**${timeline}`)
+  })
+)
+
+/** Time until there is an element that `selector` finds, ms; told by the page. */
+const watching = (selector: string) => `
   new MutationObserver((_, observer) => {
-    if (!document.querySelector('.timeline-event')) return
+    if (!document.querySelector('${selector}')) return
     observer.disconnect()
     requestAnimationFrame(() => { window.seenAfterMs = performance.now() })
   }).observe(document, { childList: true, subtree: true })`
 
-t.test('the timeline of a user of 50,000 events opens within a second', async (t) => {
+t.test('the timeline and the events of a user of 50,000 events open within a second', async (t) => {
   // Here no projection is busy with them.
   const quiet = await testService(t)
   const long = await longUser(quiet, 50_000)
   await visit(t, { browser, url: await listen(quiet) }, async ({ page, open }) => {
-    await page.addInitScript(WATCHING)
-    await open(`/ui/users/${long}`)
-    await page.getByText('Full name set to Name 50000').waitFor()
-    const seenAfterMs = (await page.evaluate('window.seenAfterMs')) as number
-    t.ok(seenAfterMs < 1000, `${Math.round(seenAfterMs)} ms`)
+    const opens = async (path: string, selector: string) => {
+      await page.addInitScript(watching(selector))
+      await open(path)
+      await page.locator(selector).first().waitFor()
+      const seenAfterMs = (await page.evaluate('window.seenAfterMs')) as number
+      t.ok(seenAfterMs < 1000, `${path} within ${Math.round(seenAfterMs)} ms`)
+    }
+    await opens(`/ui/users/${long}`, '.timeline-event')
+    t.match(await page.locator('.timeline-event').first().innerText(), /Full name set to Name 50000/)
     await page.getByRole('heading', { name: 'Timeline of Name 50000 active' }).waitFor()
+    await opens(`/ui/users/${long}/events/25000`, '.facts')
+    await page.getByRole('cell', { name: '"Name 24999"' }).waitFor()
   })
 })
 
@@ -173,6 +255,10 @@ t.test('who may not read events is told, and who may not read states sees the ev
   const alone = await toldTo(t, ['events:read'], timeline)
   t.match(alone, /^Timeline\n.*Full name set to Name 0.*by key:/s)
   t.notMatch(alone, /active|SCOPE_MISSING/)
+  const event = `${timeline}/events/2`
+  t.match(await toldTo(t, ['state:read'], event), /Your credentials cannot read events.*events:read/s)
+  const unchanged = await toldTo(t, ['events:read'], event)
+  t.match(unchanged, /^Event 2\n.*Full name set to Name 0.*sign in with a key that has the scope state:read/s)
 })
 
 t.test('a user who is not there is said not to be, once', (t) =>
@@ -189,11 +275,13 @@ t.test('in both themes, wide and narrow', async (t) => {
       await visit(t, { browser, url, theme, width }, async ({ page, open }) => {
         const look = async (path: string, name: string) => {
           await open(path)
+          await page.getByRole('heading', { name: 'Ada Lovelace active' }).waitFor()
           await settled(page)
           await isAccessible(t, page, `${name}, ${theme}, ${width} px`)
           if (shots) await page.screenshot({ path: `${shots}/${name}-${theme}-${width}.png`, fullPage: true })
         }
         await look(timeline, 'timeline')
         await look(`${timeline}?type=UserDeleted`, 'timeline-empty')
+        await look(`${timeline}/events/3`, 'event')
       })
 })

@@ -1,5 +1,6 @@
 /** JSON as a tree that opens and closes, with the values coloured by kind. */
 import { Check, Copy } from 'lucide'
+import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import { Button } from './button.js'
 import { Icon } from './icon.js'
@@ -65,8 +66,8 @@ function Scalar({ value }: { value: unknown }) {
   return <span class={`json-${value === null ? 'null' : typeof value}`}>{JSON.stringify(value)}</span>
 }
 
-/** Copies a text, and says that it did. */
-export function CopyButton({ text, what }: { text: string; what: string }) {
+/** Copies a text, and says that it did. A picture alone unless there are words to stand beside it. */
+export function CopyButton({ text, what, children }: { text: string; what: string; children?: ComponentChildren }) {
   const [copied, setCopied] = useState(false)
   const copy = async () => {
     await navigator.clipboard.writeText(text)
@@ -74,8 +75,14 @@ export function CopyButton({ text, what }: { text: string; what: string }) {
     setTimeout(() => setCopied(false), 2000)
   }
   return (
-    <Button kind="quiet" onClick={copy} aria-label={`Copy ${what}`} title={`Copy ${what}`}>
+    <Button
+      kind={children ? 'plain' : 'quiet'}
+      onClick={copy}
+      aria-label={children ? undefined : `Copy ${what}`}
+      title={`Copy ${what}`}
+    >
       <Icon of={copied ? Check : Copy} size={14} />
+      {children}
       <span class="unseen" role="status">
         {copied ? 'Copied' : ''}
       </span>

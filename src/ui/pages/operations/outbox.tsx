@@ -13,7 +13,7 @@ import { More } from '../../components/more.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
 import { useQuery } from '../../shell/use-query.js'
-import { userPath } from '../user-id.js'
+import { eventPath } from '../user-id.js'
 import { type Choice, DiscardDialog, OwedDialog, RetryDialog } from './outbox-dialogs.js'
 import { addressed, type Named } from './subscription.js'
 
@@ -66,7 +66,7 @@ export function Outbox({ named, signature, onChange }: { named: Named; signature
     {
       name: 'Event',
       cell: ({ userId, version }) => (
-        <a href={userPath(userId)}>
+        <a href={eventPath(userId, version)}>
           <code>{userId}</code> version {version}
         </a>
       )

@@ -29,9 +29,8 @@ export function TimelinePage({ userId }: { userId: string }) {
   const { route } = useLocation()
   const [query] = useQuery()
   const { can } = useSession()
-  // The state of a user of many events may take its time. What happened is asked for first.
-  const [openedFor, setOpenedFor] = useState<string | null>(null)
-  const user = useUser(userId, can(['events:read']) && openedFor !== userId)
+  const [opened, setOpened] = useState(false)
+  const user = useUser(userId, can(['events:read']) && !opened)
   // The time machine was here: links to a version of it are still about.
   const moved = query.has('version') || query.has('compare') ? `${timePath(userId)}?${query}` : null
   useEffect(() => {
@@ -41,7 +40,7 @@ export function TimelinePage({ userId }: { userId: string }) {
   return (
     <UserPage userId={userId} user={user.data} view="Timeline">
       <Allowed scopes={['events:read']} what="read events">
-        <Timeline key={userId} userId={userId} onOpened={() => setOpenedFor(userId)} />
+        <Timeline key={userId} userId={userId} onOpened={() => setOpened(true)} />
       </Allowed>
     </UserPage>
   )
