@@ -1,6 +1,6 @@
 /** What happened to a user: the timeline, and each event by itself. */
 import { mkdirSync } from 'node:fs'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { ADMIN_KEY, bearing, GUARDED, keyOf } from '../support/access.js'
 import { isAccessible, openBrowser, settled, signIn, visit } from '../support/browser.js'
 import { loggedIn, newUserId, updates, userCreated, userUpdated } from '../support/events.js'
@@ -167,6 +167,8 @@ t.test('from the timeline to an event, as it was stored and as it is shown, and 
     await page.getByRole('link', { name: 'Time machine at version 3' }).click()
     await page.waitForURL('**/time?version=3')
     await page.getByText('Version 3 of 6').waitFor()
+    await page.getByRole('link', { name: 'LoginInfoUpdated' }).click()
+    await page.waitForURL(`**${timeline}/events/3`)
   })
 )
 
@@ -233,32 +235,32 @@ t.test('the timeline and the events of a user of 50,000 events open within a sec
   })
 })
 
-/** What the page at `path` says to a key that has `scopes` only. */
-async function toldTo(t: Test, scopes: Parameters<typeof keyOf>[1], path: string): Promise<string> {
+t.test('who may not read events is told, and who may not read states sees the events alone', async (t) => {
   const guarded = await testService(t, { env: GUARDED })
   await guarded.append(ada, [userCreated('ada'), ...updates(1)], { headers: bearing(ADMIN_KEY) })
-  const { authorization } = await keyOf(guarded, scopes)
-  let text = ''
-  await visit(t, { browser, url: await listen(guarded) }, async ({ page, open }) => {
-    await open(path)
-    await signIn(page, authorization.replace('Bearer ', ''))
-    await page.getByRole('navigation', { name: 'Views of the user' }).waitFor()
-    await settled(page)
-    text = await page.locator('main').innerText()
-  })
-  return text
-}
-
-t.test('who may not read events is told, and who may not read states sees the events alone', async (t) => {
-  const without = await toldTo(t, ['state:read'], timeline)
-  t.match(without, /Timeline of Name 0.*Your credentials cannot read events.*events:read, and you have state:read/s)
-  const alone = await toldTo(t, ['events:read'], timeline)
-  t.match(alone, /^Timeline\n.*Full name set to Name 0.*by key:/s)
+  const address = await listen(guarded)
+  /** What the page at `path` says under `heading` to a key that has one scope only. */
+  const toldTo = async (scope: 'events:read' | 'state:read', path: string, heading: string): Promise<string> => {
+    const { authorization } = await keyOf(guarded, [scope])
+    let text = ''
+    await visit(t, { browser, url: address }, async ({ page, open }) => {
+      await open(path)
+      await signIn(page, authorization.replace('Bearer ', ''))
+      await page.getByRole('heading', { name: heading, exact: true }).waitFor()
+      await settled(page)
+      text = await page.locator('main').innerText()
+    })
+    return text
+  }
+  const told = /Your credentials cannot read events.*events:read, and you have state:read/s
+  t.match(await toldTo('state:read', timeline, 'Timeline of Name 0 active'), told)
+  t.match(await toldTo('state:read', `${timeline}/events/2`, 'Event 2 of Name 0 active'), told)
+  const alone = await toldTo('events:read', timeline, 'Timeline')
+  t.match(alone, /Full name set to Name 0.*by key:/s)
   t.notMatch(alone, /active|SCOPE_MISSING/)
-  const event = `${timeline}/events/2`
-  t.match(await toldTo(t, ['state:read'], event), /Your credentials cannot read events.*events:read/s)
-  const unchanged = await toldTo(t, ['events:read'], event)
-  t.match(unchanged, /^Event 2\n.*Full name set to Name 0.*sign in with a key that has the scope state:read/s)
+  const event = await toldTo('events:read', `${timeline}/events/2`, 'Event 2')
+  t.match(event, /Full name set to Name 0.*To see it, sign in with a key that has the scope state:read/s)
+  t.notMatch(event, /Time machine at version/)
 })
 
 t.test('a user who is not there is said not to be, once', (t) =>
@@ -266,6 +268,19 @@ t.test('a user who is not there is said not to be, once', (t) =>
     await open(`/ui/users/${newUserId()}`)
     await page.getByText('USER_NOT_FOUND').waitFor()
     t.equal(await page.getByRole('alert').count(), 1)
+  })
+)
+
+t.test('what cannot be loaded is said, beside what can, and can be tried again', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await page.route('**/snapshots', (route) => route.abort())
+    await open(timeline)
+    await page.getByText('The service does not answer').waitFor()
+    t.equal(await page.locator('.timeline').getByRole('listitem').count(), 6)
+    await page.unroute('**/snapshots')
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByRole('link', { name: 'snapshot' }).waitFor()
+    t.equal(await page.getByRole('alert').count(), 0)
   })
 )
 

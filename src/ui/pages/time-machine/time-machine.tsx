@@ -16,6 +16,7 @@ import { RelativeTime } from '../../components/relative-time.js'
 import { useQuery } from '../../shell/use-query.js'
 import { useUser } from '../user/use-user.js'
 import { UserPage } from '../user/user-page.js'
+import { eventPath } from '../user-id.js'
 import { Compare } from './compare.js'
 import { MomentField } from './moment-field.js'
 import { createMomentReader, type Moment, type MomentReader } from './moment-reader.js'
@@ -89,7 +90,12 @@ function Shown({ moment: { at, before, event } }: { moment: Moment }) {
     <Card
       title={
         <>
-          Version {at.version} {event && <Badge tone="info">{event.eventType}</Badge>}
+          Version {at.version}{' '}
+          {event && (
+            <a href={eventPath(at.userId, at.version)}>
+              <Badge tone="info">{event.eventType}</Badge>
+            </a>
+          )}
         </>
       }
     >

@@ -81,13 +81,24 @@ function Timeline({ userId, onOpened }: { userId: string; onOpened: () => void }
   const snapshots = useLoaded(shown && can(['state:read']) ? userId : null, (signal) =>
     answerOf<SnapshotList>(api.GET('/users/{userId}/snapshots', { params: { path }, signal }))
   )
+  const catalog = useLoaded('event types', (signal) => answerOf<Catalog>(api.GET('/event-types', { signal })))
+  const failed = [catalog, snapshots].find(({ error }) => error !== undefined)
+  // What the address names can be taken back, whether or not there is such a type.
+  const choices = new Set([...(catalog.data?.eventTypes.map(({ eventType }) => eventType) ?? []), ...types])
   const ofVersion = new Map<number, Snapshot[]>()
   for (const snapshot of snapshots.data?.snapshots ?? [])
     ofVersion.set(snapshot.version, [...(ofVersion.get(snapshot.version) ?? []), snapshot])
   return (
     <>
-      <TypeFilter chosen={types} onChange={(type) => change({ type })} />
-      {snapshots.error !== undefined && <ErrorBox error={snapshots.error} onRetry={snapshots.reload} />}
+      <search class="filters">
+        <Chips
+          legend="Types"
+          choices={[...choices].map((type) => ({ value: type, label: type }))}
+          chosen={types}
+          onChange={(type) => change({ type })}
+        />
+      </search>
+      {shown && failed && <ErrorBox error={failed.error} onRetry={failed.reload} />}
       <Card flush>
         {shown && (
           <ol class="timeline">
@@ -110,22 +121,5 @@ function Timeline({ userId, onOpened }: { userId: string; onOpened: () => void }
         <More pages={found} what="events" />
       </Card>
     </>
-  )
-}
-
-/** The types there are, and what else the address names. */
-function TypeFilter({ chosen, onChange }: { chosen: readonly string[]; onChange: (types: string[]) => void }) {
-  const { api } = useSession()
-  const catalog = useLoaded('event types', (signal) => answerOf<Catalog>(api.GET('/event-types', { signal })))
-  const types = new Set([...(catalog.data?.eventTypes.map(({ eventType }) => eventType) ?? []), ...chosen])
-  return (
-    <search class="filters">
-      <Chips
-        legend="Types"
-        choices={[...types].map((type) => ({ value: type, label: type }))}
-        chosen={chosen}
-        onChange={onChange}
-      />
-    </search>
   )
 }
