@@ -28,7 +28,7 @@ t.test('what was removed, emptied or left out is told as such', async (t) => {
   t.equal(words('UserUpdated', { phone: null, roleIds: [] }), 'Phone removed; no roles any more')
   t.equal(
     words('UserCreated', { username: 'ada', email: 'a@b', roleIds: ['x', 'y'] }),
-    'Created as ada, a@b; roles are now x, y'
+    'Created as ada, a@b with roles x, y'
   )
   t.equal(words('UserDeleted', { deletedBy: 'support' }), 'Deleted')
   t.equal(words('RolesAssigned', { roleIds: [] }), 'No roles any more')

@@ -16,7 +16,7 @@ const ACTOR_FIELDS = ['changedBy', 'deletedBy', 'unlockedBy', 'assignedBy']
 
 const SENTENCES: Readonly<Record<string, (data: Data) => string>> = {
   UserCreated: ({ username, email, roleIds }) =>
-    [`Created as ${shown(username)}, ${shown(email)}`, ...(isFull(roleIds) ? [rolesOf(roleIds)] : [])].join('; '),
+    `Created as ${shown(username)}, ${shown(email)}${isFull(roleIds) ? ` with roles ${shown(roleIds.join(', '))}` : ''}`,
   UserUpdated: (data) => capital(listed(Object.entries(data).map(changeOf))) || 'Nothing changed',
   PasswordChanged: () => 'Password changed',
   UserDeleted: ({ reason }) => (reason === undefined ? 'Deleted' : `Deleted: ${shown(reason)}`),
