@@ -324,10 +324,18 @@ function burst({ pick }: Draw): Run {
       // A window that was begun before is over.
       await until(() => performance.now() > tenant.burstAt + 1100, { everyMs: 20 })
       const startedAt = performance.now()
-      const answers = await Promise.all(numbers(2 * max).map(() => tenant.send('GET', '/event-types')))
+      let admittedAt = startedAt
+      const answers = await Promise.all(
+        numbers(2 * max).map(async () => {
+          const answer = await tenant.send('GET', '/event-types')
+          // A refusal is held back.
+          if (answer.statusCode === 200) admittedAt = performance.now()
+          return answer
+        })
+      )
       tenant.burstAt = performance.now()
       // It must have been one window, which is a second.
-      if (tenant.burstAt - startedAt > 700) return null
+      if (admittedAt - startedAt > 700) return null
       const shown = answers.map(({ statusCode, headers }) => [
         statusCode,
         headers['ratelimit-remaining'] ?? null,
