@@ -4,6 +4,7 @@
  */
 import { type Static, Type } from '@sinclair/typebox'
 import type { JsonObject, StoredEvent } from './event.js'
+import { traceparentOf } from './service-metadata.js'
 
 /** Digits of the greatest bigint, which a position is: of texts padded to it, the greater one is the later one. */
 export const SEQUENCE_DIGITS = 19
@@ -30,7 +31,10 @@ export const CloudEvent = Type.Object({
   partitionkey: uuid('the user, whose events must stay in order'),
   occurredat: Type.Optional(Type.String({ format: 'date-time', description: 'when it happened, if a client said so' })),
   correlationid: cause('correlationId of the metadata'),
-  causationid: cause('causationId of the metadata')
+  causationid: cause('causationId of the metadata'),
+  traceparent: Type.Optional(
+    Type.String({ description: 'W3C Trace Context: the trace that it was appended in, for a receiver to continue' })
+  )
 })
 
 export type CloudEvent = Static<typeof CloudEvent>
@@ -40,6 +44,7 @@ const ATTRIBUTE = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]{1,256}$/u
 
 /** `source` is a URI reference that names this store. An id is unique within its user, and among all if clients make it so. */
 export function toCloudEvent(event: StoredEvent, source: string): CloudEvent {
+  const traceparent = traceparentOf(event)
   return {
     specversion: '1.0',
     id: event.id,
@@ -55,12 +60,13 @@ export function toCloudEvent(event: StoredEvent, source: string): CloudEvent {
     sequence: String(event.position).padStart(SEQUENCE_DIGITS, '0'),
     partitionkey: event.aggregateId,
     ...(event.occurredAt === null ? {} : { occurredat: event.occurredAt }),
-    ...causes(event.metadata)
+    ...causes(event.metadata),
+    ...(traceparent === null ? {} : { traceparent })
   }
 }
 
 /**
- * Of metadata, what CloudEvents has a documented extension for. The rest stays: an attribute cannot be an object, data is
+ * Of metadata of the client, what CloudEvents has a documented extension for. The rest stays: an attribute cannot be an object, data is
  * what the schema of the type says, and metadata may tell (an IP address, say) what no receiver should learn unasked.
  */
 function causes(metadata: JsonObject | null): Pick<CloudEvent, 'correlationid' | 'causationid'> {

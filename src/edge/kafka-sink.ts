@@ -17,7 +17,7 @@ export const PIECE_BYTES = 512 * 1024
 /** Kafka's errors for what is larger than the topic, or a segment of it, takes. */
 const TOO_LARGE = [10, 18]
 /** What a record has besides its body, at most about. */
-const RECORD_BYTES = 300
+const RECORD_BYTES = 400
 
 type Link = { producer: Producer<string, string, string, string> }
 

@@ -1,5 +1,6 @@
 /** An event as the message of a broker: the same body and the same headers, whichever broker it is. */
 import type { StoredEvent } from '../domain/event.js'
+import { traceparentOf } from '../domain/service-metadata.js'
 
 export const CONTENT_TYPE = 'application/json'
 
@@ -13,5 +14,12 @@ export const headersOf = (event: StoredEvent): Record<string, string> => ({
   'event-type': event.eventType,
   'user-id': event.aggregateId,
   version: String(event.version),
-  position: String(event.position)
+  position: String(event.position),
+  ...traceHeadersOf(event)
 })
+
+/** The header by which whoever takes the event continues its trace (W3C Trace Context); none where no trace is known. */
+export function traceHeadersOf(event: StoredEvent): { traceparent?: string } {
+  const traceparent = traceparentOf(event)
+  return traceparent === null ? {} : { traceparent }
+}

@@ -10,6 +10,7 @@ import { createClient, ErrorReply } from 'redis'
 import type { StoredEvent } from '../domain/event.js'
 import type { Outcome, Sink } from '../domain/sink.js'
 import { brokerSink, CONNECT_MS } from './broker-sink.js'
+import { traceHeadersOf } from './message.js'
 
 type Options = {
   /** key of the stream */
@@ -20,7 +21,7 @@ type Options = {
   url: string
 }
 
-/** A sink that adds entries with the fields `id`, `eventType`, `userId`, `version`, `position`, and `event` as JSON. */
+/** A sink that adds entries with the fields `id`, `eventType`, `userId`, `version`, `position`, and `event` as JSON, and `traceparent` where a trace is known. */
 export function openRedisStreamsSink({ stream, maxLength, url }: Options): Sink {
   const trim = maxLength && { TRIM: { strategy: 'MAXLEN', strategyModifier: '~', threshold: maxLength } as const }
 
@@ -62,7 +63,8 @@ const entryOf = (event: StoredEvent): Record<string, string> => ({
   userId: event.aggregateId,
   version: String(event.version),
   position: String(event.position),
-  event: JSON.stringify(event)
+  event: JSON.stringify(event),
+  ...traceHeadersOf(event)
 })
 
 /** Redis begins its errors with a word that tells them apart. */

@@ -7,6 +7,7 @@ import { toCloudEvent } from '../domain/cloud-event.js'
 import type { StoredEvent } from '../domain/event.js'
 import type { Outcome, Sink } from '../domain/sink.js'
 import type { WebhookConfig } from '../domain/subscription.js'
+import { traceHeadersOf } from './message.js'
 import { publishInParts, publishInWaves } from './waves.js'
 import { NoAnswer, openWebhookClient } from './webhook-client.js'
 import { outcomeOf } from './webhook-outcome.js'
@@ -28,7 +29,7 @@ export const PART_EVENTS_MAX = 1000
 export const PART_BYTES_MAX = 1024 * 1024
 
 /** A request that is to be made. */
-type Message = { id: string; type: string; body: string }
+type Message = { id: string; type: string; body: string; trace?: { traceparent?: string } }
 /** Makes a request unless something speaks against it; the message is put together only then. */
 type Send = (compose: () => Message) => Promise<Outcome>
 
@@ -38,10 +39,13 @@ export function openWebhookSink({ config, source, privateAddresses }: WebhookSin
   const { url, secret, format = 'structured', timeoutMs = TIMEOUT_MS } = config
   const client = openWebhookClient({ url, timeoutMs, privateAddresses, connectionsMax: REQUESTS_MAX })
 
-  async function post({ id, type, body }: Message): Promise<Outcome> {
+  async function post({ id, type, body, trace }: Message): Promise<Outcome> {
     const signature = signatureHeaders(secret, id, body, Date.now())
     try {
-      const answer = await client.post({ 'content-type': type, 'user-agent': 'user-event-store', ...signature }, body)
+      const answer = await client.post(
+        { 'content-type': type, 'user-agent': 'user-event-store', ...signature, ...trace },
+        body
+      )
       return outcomeOf(answer, secret)
     } catch (err) {
       if (err instanceof NoAnswer) return { kind: 'unavailable', reason: err.message }
@@ -64,7 +68,8 @@ export function openWebhookSink({ config, source, privateAddresses }: WebhookSin
   const single = (event: StoredEvent): Message => ({
     id: event.id,
     type: 'application/cloudevents+json',
-    body: JSON.stringify(toCloudEvent(event, source))
+    body: JSON.stringify(toCloudEvent(event, source)),
+    trace: traceHeadersOf(event)
   })
 
   async function publishSingly(batch: readonly StoredEvent[], signal: AbortSignal): Promise<Outcome[]> {

@@ -59,20 +59,26 @@ function buildAsyncApi(): Json {
 
 const text = (description: string) => Type.String({ description })
 
+const traceparent = (description: string) => Type.Optional(text(`W3C Trace Context: ${description}`))
+
 const BrokerHeaders = Type.Object({
   'content-type': Type.Literal('application/json'),
   'event-id': Type.String({ format: 'uuid', description: 'the same when it is delivered again' }),
   'event-type': text('event type'),
   'user-id': Type.String({ format: 'uuid' }),
   version: text("place in the user's stream, in digits"),
-  position: text('place in the whole log, in digits')
+  position: text('place in the whole log, in digits'),
+  traceparent: traceparent('the trace that the event was appended in')
 })
 
 const WebhookHeaders = Type.Object(
   {
     'webhook-id': text('id of the event; of a batch, an id that the same batch has again'),
     'webhook-timestamp': text('when the request left, in seconds since 1970'),
-    'webhook-signature': text('`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64')
+    'webhook-signature': text('`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64'),
+    traceparent: traceparent(
+      'the trace that the event was appended in; not sent with a batch, whose events have their own'
+    )
   },
   { description: 'Signed as Standard Webhooks says, with the key of the subscription' }
 )
@@ -113,7 +119,7 @@ const channels: Json = {
     title: 'Redis Streams',
     address: '{stream}',
     description:
-      'An entry has the event as JSON in the field `event`, and instead of headers the fields `id`, `eventType`, `userId`, `version` and `position`.',
+      'An entry has the event as JSON in the field `event`, and instead of headers the fields `id`, `eventType`, `userId`, `version`, `position` and `traceparent`.',
     parameters: { stream: parameter('key of the stream of the subscription') },
     messages: messagesOf('event'),
     bindings: { redis: {} }

@@ -34,7 +34,9 @@ export const Event = Type.Object(
     schemaVersion: Type.Integer({ description: 'schema version that eventData is shown in' }),
     eventData: openObject('data of the type'),
     metadata: nullable(
-      openObject('as the client sent it, with `$principal` for who appended it: `key:<id>` or `jwt:<subject>`')
+      openObject(
+        'as the client sent it, with `$principal` for who appended it (`key:<id>` or `jwt:<subject>`), and `$traceparent` for the trace it was appended in'
+      )
     ),
     occurredAt: nullable(instant('when the client says it happened')),
     createdAt: instant('when it was recorded; never decreases within a user'),
@@ -59,9 +61,12 @@ export const NewEvent = Type.Object(
     eventData: openObject('data of the type'),
     occurredAt: Type.Optional(instant('when it happened, if the client knows; digits beyond milliseconds are cut off')),
     metadata: Type.Optional(
-      openObject('who, from where, caused by what: any JSON object without a member `$principal`', {
-        correlationId: 'checkout-7'
-      })
+      openObject(
+        'who, from where, caused by what: any JSON object without the members `$principal` and `$traceparent`',
+        {
+          correlationId: 'checkout-7'
+        }
+      )
     )
   },
   { $id: 'NewEvent', additionalProperties: false }

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto'
 import { v5 as uuidV5 } from 'uuid'
 import type { Db } from '../db/client.js'
-import { assertNoAuthor, withAuthor } from '../domain/author.js'
 import { bucketOf } from '../domain/bucket.js'
 import { type Catalog, CREATED, DELETED, labelOf } from '../domain/catalog.js'
 import type { ClaimField } from '../domain/claims.js'
 import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
 import { prepareEvent } from '../domain/prepared-event.js'
+import { assertNoServiceMetadata, serviceMembers, withServiceMembers } from '../domain/service-metadata.js'
 import type { Expectation } from '../domain/version.js'
 import type { Metrics } from '../observe/metrics.js'
 import type { AppendRequest, PlacedEvent, PreparedEvent, Refusal } from '../store/append.js'
@@ -27,6 +27,8 @@ export type Append = {
   idempotencyKey?: string | undefined
   /** who is to stand in the metadata; null: nobody had to say */
   author: string | null
+  /** the trace that is to stand in the metadata; null: none is known */
+  traceparent: string | null
 }
 
 export type Appended = {
@@ -70,10 +72,11 @@ export function createEventService(parts: {
      * Repeating it with the same ids and content is safe for ever and answers with what was stored first.
      * Throws DomainError: refusals of the data before any SQL runs, then those of append_events; see also AppendQueue.submit.
      */
-    async append(key: StreamKey, { events, expectation, idempotencyKey, author }: Append): Promise<Appended> {
+    async append(key: StreamKey, append: Append): Promise<Appended> {
+      const { events, expectation, idempotencyKey } = append
       const startedAt = performance.now()
       const prepared = await eventTypes.withTypes(async () =>
-        prepare(key, { events, idempotencyKey, author }, eventTypes.of(key.tenantId), eventBytesMax)
+        prepare(key, append, eventTypes.of(key.tenantId), eventBytesMax)
       )
       const request: AppendRequest = {
         tenantId: key.tenantId,
@@ -165,7 +168,7 @@ const IDEMPOTENCY_NAMESPACE = '6f0c3d5e-5a0f-4d0e-9b0a-0d6f5b1c9a11'
 /** Checks all events and makes them ready for the store; throws on the first that is not fit. */
 function prepare(
   key: StreamKey,
-  { events, idempotencyKey, author }: Omit<Append, 'expectation'>,
+  { events, idempotencyKey, author, traceparent }: Append,
   catalog: Catalog,
   eventBytesMax: number
 ): { events: PreparedEvent[]; bytes: number } {
@@ -176,19 +179,20 @@ function prepare(
       { pointer: '/events' }
     )
   }
+  const members = serviceMembers(author, traceparent)
   const ids = new Set<string>()
   let bytes = 0
   const prepared = events.map((event, i) => {
     const pointer = `/events/${i}`
     assertPlace(event.eventType, i, events.length, key.userId)
-    assertNoAuthor(event.metadata, pointer)
+    assertNoServiceMetadata(event.metadata, pointer)
     const ready = prepareEvent(event, pointer, catalog, eventBytesMax)
     bytes += ready.bytes
     const id =
       event.id?.toLowerCase() ?? (idempotencyKey === undefined ? randomUUID() : derivedId(key, idempotencyKey, i))
     if (ids.has(id)) throw duplicateId(pointer, id)
     ids.add(id)
-    const metadataText = author === null ? ready.metadataText : withAuthor(ready.metadataText, author)
+    const metadataText = withServiceMembers(ready.metadataText, members)
     const schemaVersionAsked = event.schemaVersion !== undefined
     return { id, eventType: event.eventType, schemaVersionAsked, ...ready, metadataText }
   })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { toCloudEvent } from '../../src/domain/cloud-event.js'
 import type { JsonObject, StoredEvent } from '../../src/domain/event.js'
 import { storedEvent } from '../support/stored-events.js'
+import { traceparent } from '../support/traces.js'
 
 /** What a receiver that uses the SDK gets; the SDK throws for what is no CloudEvent. */
 function received(event: StoredEvent, source = '/test-store'): Record<string, unknown> {
@@ -14,12 +15,13 @@ function received(event: StoredEvent, source = '/test-store'): Record<string, un
 }
 
 t.test('every attribute says what the contract says', async (t) => {
+  const trace = traceparent()
   const event = storedEvent({
     position: 4711,
     version: 3,
     schemaVersion: 2,
     occurredAt: '2026-11-21T23:59:59.999Z',
-    metadata: { correlationId: 'checkout-7', causationId: 'click-1', ipAddress: '203.0.113.7' }
+    metadata: { correlationId: 'checkout-7', causationId: 'click-1', ipAddress: '203.0.113.7', $traceparent: trace }
   })
   t.strictSame(received(event), {
     specversion: '1.0',
@@ -37,13 +39,14 @@ t.test('every attribute says what the contract says', async (t) => {
     partitionkey: event.aggregateId,
     occurredat: '2026-11-21T23:59:59.999Z',
     correlationid: 'checkout-7',
-    causationid: 'click-1'
+    causationid: 'click-1',
+    traceparent: trace
   })
 })
 
 t.test('what is not known is left out, for an attribute cannot be null', async (t) => {
   const found = received(storedEvent())
-  for (const name of ['occurredat', 'correlationid', 'causationid']) t.notOk(name in found, name)
+  for (const name of ['occurredat', 'correlationid', 'causationid', 'traceparent']) t.notOk(name in found, name)
 })
 
 t.test('the sequence sorts as text the way positions do, up to the greatest of them', async (t) => {

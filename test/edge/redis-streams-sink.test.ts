@@ -27,7 +27,8 @@ async function arrivals(stream: string): Promise<Arrival[]> {
       'event-type': field('eventType'),
       'user-id': field('userId'),
       version: field('version'),
-      position: field('position')
+      position: field('position'),
+      ...(fields.has('traceparent') ? { traceparent: field('traceparent') } : {})
     }
     return { to: stream, headers, body: field('event') }
   })

@@ -200,7 +200,12 @@ t.test('with several buckets each has its own gap-free order, and numbers are ex
   const { db, database, events, statistics } = await testParts(t, { buckets })
   const random = randomOf(seedOf(t))
   const append = (key: StreamKey, list: object[]) =>
-    events.append(key, { events: list as NewEvent[], expectation: { version: 'any', byHeader: false }, author: null })
+    events.append(key, {
+      events: list as NewEvent[],
+      expectation: { version: 'any', byHeader: false },
+      author: null,
+      traceparent: null
+    })
   const keys = Array.from({ length: 24 }, () => newKey())
   await Promise.all(keys.map((key) => append(key, [userCreated(), ...updates(random.below(5))])))
   await Promise.all(keys.slice(0, 6).map((key) => append(key, [userDeleted()])))

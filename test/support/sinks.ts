@@ -8,6 +8,7 @@ import type { Outcome, Sink } from '../../src/domain/sink.js'
 import { type Random, randomOf, seedOf } from './random.js'
 import type { TestServer } from './server.js'
 import { storedEvent } from './stored-events.js'
+import { traceparent } from './traces.js'
 import { until } from './wait.js'
 
 /** A message as a consumer found it. */
@@ -26,7 +27,8 @@ export function logOf(random: Random, { users, count }: { users: number; count: 
     const aggregateId = random.pick(ids)
     const version = (versions.get(aggregateId) ?? 0) + 1
     versions.set(aggregateId, version)
-    return storedEvent({ aggregateId, version, position: i + 1, eventType: random.pick(EVENT_TYPES) })
+    const metadata = random.below(2) === 0 ? null : { $traceparent: traceparent() }
+    return storedEvent({ aggregateId, version, position: i + 1, eventType: random.pick(EVENT_TYPES), metadata })
   })
 }
 
@@ -71,7 +73,8 @@ export const headersOfEvent = (event: StoredEvent) => ({
   'event-type': event.eventType,
   'user-id': event.aggregateId,
   version: String(event.version),
-  position: String(event.position)
+  position: String(event.position),
+  traceparent: event.metadata?.$traceparent
 })
 
 /**

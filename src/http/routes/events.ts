@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { authorOf } from '../../domain/access.js'
 import type { CursorScope, Cursors } from '../../domain/cursor.js'
+import { asTraceparent } from '../../domain/traceparent.js'
 import { etagOf, expectationOf } from '../../domain/version.js'
 import { EVENTS_PER_APPEND_MAX, type EventService, PAGE_MAX } from '../../services/events.js'
 import { sendNdjson, wantsNdjson } from '../ndjson.js'
@@ -122,6 +123,12 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
               maxLength: 255,
               description: 'gives events without an id one that a retry gives again'
             })
+          ),
+          traceparent: Type.Optional(
+            Type.String({
+              description:
+                'W3C Trace Context: the trace that the request is part of. It is kept with the events and travels with them to other systems; what cannot be read as one counts as none'
+            })
           )
         }),
         querystring: noQuery,
@@ -161,7 +168,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{
         events: body.events,
         expectation: expectationOf(body.expectedVersion, headers['if-match'], headers['if-none-match']),
         idempotencyKey: headers['idempotency-key'],
-        author: authorOf(request.principal)
+        author: authorOf(request.principal),
+        traceparent: asTraceparent(headers.traceparent)
       })
       reply
         .code(result.duplicate ? 200 : 201)
