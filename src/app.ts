@@ -50,8 +50,10 @@ import { transferRoutes } from './http/routes/transfer.js'
 import { userRoutes } from './http/routes/users.js'
 import { verifyRoutes } from './http/routes/verify.js'
 import { createStreamSlots, type StreamBounds } from './http/stream-slots.js'
+import { registerTracing } from './http/tracing.js'
 import { registerTurns, type Turns } from './http/turns.js'
 import { registerUi } from './http/ui.js'
+import type { Tracer } from './observe/tracing.js'
 import type { AccessService } from './services/access.js'
 import type { ArchiveService } from './services/archive.js'
 import type { AuditService } from './services/audit.js'
@@ -102,6 +104,8 @@ export type AppParts = {
   register: Registry
   /** names this process, as in leases */
   instance: string
+  /** traces requests; nothing does when absent */
+  tracer?: Tracer | undefined
   bodyBytesMax: number
   /** longest time from the first byte of a request to the last of the answer's head, ms */
   requestTimeoutMs: number
@@ -154,6 +158,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   )
   registerJsonBody(app)
   registerCommonHeaders(app)
+  if (parts.tracer) registerTracing(app, parts.tracer, OPERATIONS)
   await registerCors(app, parts.corsOrigins ?? [])
   const refuseOtherMethods = watchMethods(app)
   // Before all that may refuse a request: what is refused is measured as well.

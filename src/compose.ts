@@ -8,7 +8,7 @@ import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
 import { ALL_TENANTS } from './db/as-tenants.js'
-import { type Db, openDb } from './db/client.js'
+import { type Db, type DbOptions, openDb } from './db/client.js'
 import { runLong, withLongDb } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
@@ -20,9 +20,11 @@ import { createFeedCursors } from './domain/feed-cursor.js'
 import { usersProjection } from './domain/projections/users.js'
 import { openSink, refuseSink } from './edge/open-sink.js'
 import { buildMetricsApp } from './http/metrics-app.js'
+import { version } from './http/openapi.js'
 import { startLoop } from './loop.js'
 import { createMetrics } from './observe/metrics.js'
-import { openJwtVerifierOf, openShared } from './optional-parts.js'
+import { type Tracer, untraced } from './observe/tracing.js'
+import { openJwtVerifierOf, openShared, openTracerOf } from './optional-parts.js'
 import { createProjecting } from './projecting.js'
 import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
@@ -96,11 +98,20 @@ export async function compose(
 ): Promise<Service> {
   const migrations = await readMigrations()
   await migrate(databaseUrl, { migrations })
-  const db = await openSecured(config, databaseUrl)
+  const instance = randomUUID()
+  const tracer = operator
+    ? untraced
+    : await openTracerOf(config, {
+        version,
+        instance,
+        onTrouble(reason) {
+          if (logger) logger.warn({ reason }, 'traces cannot be sent')
+        }
+      })
+  const db = await openSecured(config, databaseUrl, tracer)
   /** For what serves no tenant, or several at once. */
   const everyone = db.as(ALL_TENANTS)
   const buckets = config.EVENT_BUCKETS
-  const instance = randomUUID()
   const eventTypes = createEventTypeService({
     db,
     onPatchFailed: (eventType, patch) => metrics.patchFailed(eventType, patch)
@@ -156,6 +167,7 @@ export async function compose(
     db: everyone,
     claiming,
     metrics,
+    tracer,
     limits: { ...defaultLimits, deadlineMs: config.REQUEST_TIMEOUT_MS * 0.8 }
   })
   const cache = createStateCache({
@@ -187,6 +199,7 @@ export async function compose(
     queue,
     eventTypes,
     metrics,
+    tracer,
     buckets,
     eventBytesMax: config.EVENT_BYTES_MAX,
     onStored: wakeFollowers
@@ -285,6 +298,7 @@ export async function compose(
     fingerprintOf,
     register,
     instance,
+    tracer,
     bodyBytesMax: config.BODY_BYTES_MAX,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     corsOrigins: config.CORS_ORIGINS?.split(','),
@@ -376,6 +390,7 @@ export async function compose(
       await tail.close()
       await queue.close()
       await Promise.all([background.stop(), projecting.stop(), delivery.stop()])
+      await tracer.close()
       await metricsApp?.close()
       shared?.cache.close()
       shared?.counter.close()
@@ -386,12 +401,12 @@ export async function compose(
 }
 
 /** The pool of the service, and row-level security binds it if the setting says so. Throws StartError when that cannot be. */
-async function openSecured(config: Config, databaseUrl: string): Promise<Db> {
+async function openSecured(config: Config, databaseUrl: string, tracer: Tracer): Promise<Db> {
   const { DATABASE_POOL_MAX: poolMax, DATABASE_PREPARE: prepare, ROW_LEVEL_SECURITY: on } = config
   let db: Db | undefined
   try {
     const security = await settleRowSecurity(databaseUrl, on)
-    db = openDb(databaseUrl, { poolMax, prepare, ...security })
+    db = openDb(databaseUrl, { poolMax, prepare, watch: statementsOf(tracer), ...security })
     if (on) await assertRowSecurity(db, security.role)
     return db
   } catch (err) {
@@ -403,6 +418,19 @@ async function openSecured(config: Config, databaseUrl: string): Promise<Db> {
 /** Pieces of work of one tenant that may wait for their turn, and how long, ms. */
 const WAITING_MAX = 1000
 const TURN_WAIT_MS = 5000
+
+/** A span for every statement of something that is traced; those by which workers look for work make none. */
+function statementsOf(tracer: Tracer): DbOptions['watch'] {
+  if (!tracer.on) return undefined
+  return (name, run) =>
+    tracer.current().traceparent === null
+      ? run()
+      : tracer.span(
+          name,
+          () => ({ kind: 'client', attributes: { 'db.system.name': 'postgresql', 'db.query.summary': name } }),
+          run
+        )
+}
 
 /** Replays that are not cached. */
 const replaySlots = (poolMax: number): FairSlotsOptions => ({

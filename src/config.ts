@@ -229,7 +229,35 @@ export const settings = Type.Object({
   EXPORTS_MAX: integer(1, 10_000, 16, 'exports of the log at once'),
   EXPORTS_PER_CLIENT_MAX: integer(1, 10_000, 4, 'those of one address, which is counted as that of a stream'),
   REQUEST_TIMEOUT_MS: integer(1000, 600_000, 10_000, 'longest time for a request to arrive and be answered'),
-  SHUTDOWN_TIMEOUT_MS: integer(1000, 600_000, 20_000, 'longest time for a shutdown; then the process ends all the same')
+  SHUTDOWN_TIMEOUT_MS: integer(
+    1000,
+    600_000,
+    20_000,
+    'longest time for a shutdown; then the process ends all the same'
+  ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s/]',
+      description:
+        'where traces go, with OTLP over HTTP, such as `http://localhost:4318`; absent, as the next: there are none, and nothing of OpenTelemetry is loaded'
+    })
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s/]',
+      description: 'the same as a whole URL, with the path, which counts more'
+    })
+  ),
+  OTEL_EXPORTER_OTLP_PROTOCOL: Type.Optional(
+    Type.String({ description: 'how they are sent: `http/protobuf`, which is the only way; absent: so' })
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: Type.Optional(Type.String({ description: 'the same, which counts more' })),
+  OTEL_TRACES_EXPORTER: Type.Union([Type.Literal('otlp'), Type.Literal('none')], {
+    default: 'otlp',
+    description: '`none`: there are no traces, whatever the others say'
+  }),
+  OTEL_SERVICE_NAME: Type.String({ default: 'user-event-store', description: 'what traces call the service' }),
+  OTEL_SDK_DISABLED: Type.Boolean({ default: false, description: 'true: there are no traces, whatever the others say' })
 })
 
 export type Config = Static<typeof settings>
@@ -266,7 +294,20 @@ function findContradiction(config: Config): string | null {
     return `${sources[0]} is set: expected JWT_ISSUER and JWT_AUDIENCE too, or tokens made for others would be accepted; set both.`
   if (sources.length === 0 && expected.length > 0)
     return `${expected[0]} is set: expected JWT_JWKS_URL or JWT_PUBLIC_KEY too, without which no token is accepted; set one.`
+  const protocol = (['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'] as const).find(
+    (name) => config[name]
+  )
+  if (protocol && config[protocol] !== 'http/protobuf' && tracesUrlOf(config) !== null)
+    return `${protocol} is ${JSON.stringify(config[protocol])}: traces can only be sent by http/protobuf; if all else goes another way, set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL and OTEL_EXPORTER_OTLP_TRACES_ENDPOINT for them.`
   return null
+}
+
+/** Where traces go; null when there are to be none. To the address for all kinds of data the path of traces is added. */
+export function tracesUrlOf(config: Config): string | null {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: all, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: traces } = config
+  if (config.OTEL_SDK_DISABLED || config.OTEL_TRACES_EXPORTER === 'none') return null
+  if (traces !== undefined) return traces
+  return all === undefined ? null : `${all.replace(/\/$/, '')}/v1/traces`
 }
 
 /** The text as what the schema asks for; unchanged if it is not that, which the check then says. Nothing is rounded or guessed. */

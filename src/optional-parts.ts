@@ -1,9 +1,10 @@
 /** Parts that only some settings ask for. Their libraries are loaded only then. */
-import type { Config } from './config.js'
+import { type Config, tracesUrlOf } from './config.js'
 import type { JwtVerifier } from './edge/jwt.js'
 import type { RedisCache } from './edge/redis-cache.js'
 import type { RedisCounter } from './edge/redis-counter.js'
 import type { Metrics } from './observe/metrics.js'
+import { type Tracer, untraced } from './observe/tracing.js'
 import { StartError } from './start-error.js'
 
 /** What instances share in Redis. The client is loaded only where there is one. Throws StartError when `url` is no address. */
@@ -45,4 +46,18 @@ export async function openJwtVerifierOf(
       { cause }
     )
   }
+}
+
+/**
+ * OpenTelemetry is loaded only where traces have somewhere to go. `onTrouble` is told when they begin not to arrive, with a reason that
+ * holds nothing of them.
+ */
+export async function openTracerOf(
+  config: Config,
+  about: { version: string; instance: string; onTrouble: (reason: string) => void }
+): Promise<Tracer> {
+  const url = tracesUrlOf(config)
+  if (url === null) return untraced
+  const { openOpenTelemetry } = await import('./observe/open-telemetry.js')
+  return openOpenTelemetry({ url, serviceName: config.OTEL_SERVICE_NAME, ...about })
 }

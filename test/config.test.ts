@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ConfigError, loadConfig, settings } from '../src/config.js'
+import { ConfigError, loadConfig, settings, tracesUrlOf } from '../src/config.js'
 
 /** The sentences that refuse an environment. */
 function refusal(env: Record<string, string>): string[] {
@@ -21,6 +21,9 @@ const integers = Object.entries(settings.properties).flatMap(([name, schema]) =>
 t.test('an empty environment gives the defaults', async (t) => {
   t.strictSame(loadConfig({}), {
     DATA_DIR: './data',
+    OTEL_SDK_DISABLED: false,
+    OTEL_SERVICE_NAME: 'user-event-store',
+    OTEL_TRACES_EXPORTER: 'otlp',
     ARCHIVE_AFTER_DAYS: 730,
     ARCHIVE_SCHEDULE: '0 3 * * *',
     ARCHIVE_WINDOW_EVENTS: 2000,
@@ -331,6 +334,25 @@ t.test('several wrong values are all named, each in a sentence of its own', asyn
     'PORT',
     'SNAPSHOT_THRESHOLD'
   ])
+})
+
+t.test('traces go where the variables of OpenTelemetry say, if they say so', async (t) => {
+  const all = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }
+  const traces = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://traces.example.com/otlp' }
+  const urlOf = (env: Record<string, string>) => tracesUrlOf(loadConfig(env))
+  t.equal(urlOf({}), null)
+  t.equal(urlOf({ OTEL_SERVICE_NAME: 'x', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }), null)
+  t.equal(urlOf(all), 'http://collector:4318/v1/traces')
+  t.equal(urlOf({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/otlp/' }), 'http://collector:4318/otlp/v1/traces')
+  t.equal(urlOf({ ...all, ...traces }), 'https://traces.example.com/otlp')
+  t.equal(urlOf({ ...all, OTEL_SDK_DISABLED: 'TRUE' }), null)
+  t.equal(urlOf({ ...all, OTEL_TRACES_EXPORTER: 'none' }), null)
+  t.match(refusal({ OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' }), [
+    /^OTEL_EXPORTER_OTLP_ENDPOINT is "collector:4318"/
+  ])
+  const grpc = { ...all, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }
+  t.match(refusal(grpc), [/^OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": traces can only be sent by http\/protobuf/])
+  t.ok(urlOf({ ...grpc, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/protobuf' }))
 })
 
 t.test('an empty or missing value is unset', async (t) => {

@@ -67,12 +67,13 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   db: { values: ['db'], types: ['domain'] },
   store: { values: ['store', 'db', 'domain'] },
   // A service that needs another one is given it. What a failure of the database means is said in one place.
-  // Functions that are no services: walking the log, what the workers of a subscription share, and the parts of an import.
+  // What traces nothing is a tracer as well, and needs no building. Functions that are no services: walking the log, what the workers of a subscription share, and the parts of an import.
   services: {
     values: [
       'store',
       'domain',
       'db/pg-error.ts',
+      'observe/tracing.ts',
       'services/log-reader.ts',
       'services/sender.ts',
       'services/import-batch.ts',
@@ -85,7 +86,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   http: { values: ['http', 'domain', 'observe', 'db/pg-error.ts'], types: ['services'] },
   'loop.ts': { values: [] },
   'config.ts': { values: [] },
-  'app.ts': { values: ['http', 'domain'], types: ['services'] },
+  'app.ts': { values: ['http', 'domain'], types: ['services', 'observe'] },
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'projecting.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'delivery.ts': { values: ['domain', 'loop.ts', 'services', 'store'], types: ['db', 'observe'] },
@@ -108,7 +109,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'http'
     ]
   },
-  'optional-parts.ts': { values: ['edge', 'start-error.ts'], types: ['config.ts', 'observe'] },
+  'optional-parts.ts': { values: ['config.ts', 'edge', 'observe', 'start-error.ts'] },
   'start-error.ts': { values: [] },
   'main.ts': { values: ['serve.ts', 'start-error.ts', 'config.ts', 'db'] },
   'serve.ts': { values: ['compose.ts', 'config.ts', 'db', 'observe/log.ts'] },
@@ -143,6 +144,7 @@ const technologies: [RegExp, string[]][] = [
   [/^drizzle-orm/, ['db', 'store']],
   [/^(jose|redis|undici|amqplib|@nats-io\/.*|@platformatic\/kafka)$/, ['edge']],
   [/^@?fastify/, ['http', 'app.ts', 'compose.ts', 'cli']],
+  [/^@opentelemetry\//, ['observe']],
   [/^prom-client$/, ['observe', 'http', 'app.ts', 'compose.ts', 'cli']],
   [/^pino$/, ['serve.ts', 'cli']],
   [/^(preact(\/.*)?|preact-iso|lucide|openapi-fetch|uplot)$/, ['ui']],

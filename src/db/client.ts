@@ -14,6 +14,7 @@ import { ALL_TENANTS, asTenants, type Tenants } from './as-tenants.js'
 import { DbError, toDbError } from './pg-error.js'
 import { createSlots } from './slots.js'
 import { backoffSeconds, createSocketOpener, type SocketTarget } from './socket.js'
+import { statementName } from './statement-name.js'
 
 export type DbOptions = {
   /** connections at most */
@@ -34,6 +35,8 @@ export type DbOptions = {
    * `all`: everything, whomever they act for. Absent: what the role may see, which is everything if it bypasses row-level security.
    */
   rows?: 'acting' | 'all' | undefined
+  /** runs every statement, of which it is told the name: a verb and a table or function */
+  watch?: (<T>(name: string, run: () => Promise<T>) => Promise<T>) | undefined
 }
 
 export type Param = string | number | boolean | null
@@ -154,8 +157,12 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   }
 
   function actingFor(tenants: Tenants | null): Db {
-    const runActing = (text: string, params: readonly Param[], given: RunOptions) =>
+    const runUnwatched = (text: string, params: readonly Param[], given: RunOptions) =>
       tenants === null ? run(text, params, given) : run(...asTenants(text, params, tenants), given)
+    const { watch } = options
+    const runActing: typeof runUnwatched = watch
+      ? (text, params, given) => watch(statementName(text), () => runUnwatched(text, params, given))
+      : runUnwatched
     const db: Db = {
       query: <Row extends object>(text: string, params: readonly Param[] = [], given: QueryOptions = {}) =>
         runActing(text, params, given) as Promise<Row[]>,

@@ -13,6 +13,7 @@ import { type DbError, toDbError } from '../db/pg-error.js'
 import { DomainError } from '../domain/errors.js'
 import { createTurns, type Turns } from '../domain/turns.js'
 import type { Metrics } from '../observe/metrics.js'
+import { leadOf, type Span, type SpanOptions, type Tracer, untraced } from '../observe/tracing.js'
 import { type AppendOutcome, type AppendRequest, appendBatch } from '../store/append.js'
 import { type Claiming, isUnclaimed } from '../store/claims.js'
 
@@ -40,6 +41,8 @@ export const defaultLimits: QueueLimits = {
 type Entry = {
   request: AppendRequest
   bytes: number
+  /** of whoever waits for it */
+  span: Span
   /** performance.now() */
   queuedAt: number
   settle: (result: AppendOutcome | Error) => void
@@ -64,11 +67,13 @@ export function createAppendQueue({
   db,
   claiming = { on: false },
   metrics = unmeasured,
+  tracer = untraced,
   limits = defaultLimits
 }: {
   db: Db
   claiming?: Claiming
   metrics?: Pick<Metrics, 'appendBatch' | 'appendWaited'>
+  tracer?: Tracer
   limits?: QueueLimits
 }) {
   const lanes = new Map<number, Lane>()
@@ -158,15 +163,24 @@ export function createAppendQueue({
   async function attempt(bucket: number, batch: Entry[]): Promise<Entry[]> {
     const startedAt = performance.now()
     for (const entry of batch) {
-      if (!entry.failure) metrics.appendWaited((startedAt - entry.queuedAt) / 1000)
+      if (!entry.failure) {
+        const waitedMs = startedAt - entry.queuedAt
+        metrics.appendWaited(waitedMs / 1000)
+        if (tracer.on) entry.span.set({ 'append.queue_wait_ms': waitedMs })
+      }
       entry.inFlight = true
     }
     try {
-      const outcomes = await appendBatch(
-        db,
-        bucket,
-        batch.map(({ request, doubtful }) => (doubtful ? { ...request, repeatable: true } : request)),
-        claiming.on
+      const outcomes = await tracer.span(
+        'append batch',
+        () => spanOf(bucket, batch),
+        () =>
+          appendBatch(
+            db,
+            bucket,
+            batch.map(({ request, doubtful }) => (doubtful ? { ...request, repeatable: true } : request)),
+            claiming.on
+          )
       )
       metrics.appendBatch({ requests: batch.length, seconds: (performance.now() - startedAt) / 1000 })
       for (const [i, entry] of batch.entries()) entry.settle(firstOutcome(entry, outcomes[i]!))
@@ -206,6 +220,7 @@ export function createAppendQueue({
         const entry: Entry = {
           request,
           bytes: size,
+          span: tracer.current(),
           queuedAt: performance.now(),
           settled: false,
           inFlight: false,
@@ -264,6 +279,14 @@ function takeBatch(lane: Lane, limits: QueueLimits): Entry[] {
     return true
   })
   return batch
+}
+
+/** A batch is part of the trace of one of its members, and linked to all: so an append that is alone is one trace to its end. */
+function spanOf(bucket: number, batch: readonly Entry[]): SpanOptions {
+  const members = batch.map(({ span }) => span.traceparent)
+  const events = batch.reduce((sum, { request }) => sum + request.events.length, 0)
+  const attributes = { 'batch.requests': batch.length, 'batch.events': events, bucket }
+  return { parent: leadOf(members), links: members, attributes }
 }
 
 function note(entry: Entry, err: DbError): void {

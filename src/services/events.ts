@@ -9,8 +9,10 @@ import { DomainError, userNotFound, versionNotFound } from '../domain/errors.js'
 import type { NewEvent, StoredEvent, StreamKey } from '../domain/event.js'
 import { prepareEvent } from '../domain/prepared-event.js'
 import { assertNoServiceMetadata, serviceMembers, withServiceMembers } from '../domain/service-metadata.js'
+import { isSampled } from '../domain/traceparent.js'
 import type { Expectation } from '../domain/version.js'
 import type { Metrics } from '../observe/metrics.js'
+import { type Tracer, untraced } from '../observe/tracing.js'
 import type { AppendRequest, PlacedEvent, PreparedEvent, Refusal } from '../store/append.js'
 import { type EventFilter, selectEvent, selectEvents, selectHeadVersion } from '../store/events.js'
 import type { AppendQueue } from './append-queue.js'
@@ -53,17 +55,52 @@ export function createEventService(parts: {
   queue: AppendQueue
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes' | 'shown'>
   metrics: Pick<Metrics, 'eventsStored' | 'saved' | 'conflict'>
+  tracer?: Tracer
   buckets: number
   eventBytesMax: number
   /** called after events were stored */
   onStored: () => void
 }) {
-  const { db, queue, eventTypes, metrics, buckets, eventBytesMax, onStored } = parts
+  const { db, queue, eventTypes, metrics, tracer = untraced, buckets, eventBytesMax, onStored } = parts
 
   async function headVersion(key: StreamKey): Promise<number> {
     const version = await selectHeadVersion(db, bucketOf(key.userId, buckets), key)
     if (version === 0) throw userNotFound(key.userId)
     return version
+  }
+
+  async function store(key: StreamKey, append: Append, traceparent: string | null): Promise<Appended> {
+    const { events, expectation, idempotencyKey } = append
+    const startedAt = performance.now()
+    const prepared = await eventTypes.withTypes(async () =>
+      prepare(key, append, serviceMembers(append.author, traceparent), eventTypes.of(key.tenantId), eventBytesMax)
+    )
+    const request: AppendRequest = {
+      tenantId: key.tenantId,
+      userId: key.userId,
+      expected: expectation.version,
+      creates: events[0]!.eventType === CREATED,
+      repeatable: idempotencyKey !== undefined || events.some(({ id }) => id !== undefined),
+      events: prepared.events
+    }
+    const result = await queue.submit(bucketOf(key.userId, buckets), request, prepared.bytes)
+    if (!('events' in result)) {
+      if (result.outcome === 'claimed') throw claimTaken(key.userId, result.field, events, result.currentVersion)
+      if (result.outcome === 'conflict') metrics.conflict(key.userId)
+      throw refusal(key.userId, result.outcome, result.currentVersion, expectation, request)
+    }
+    const duplicate = result.outcome === 'duplicate'
+    if (!duplicate) {
+      const labels = events.map(({ eventType }) => labelOf(eventType))
+      metrics.eventsStored({ tenantId: key.tenantId, eventTypes: labels })
+      metrics.saved(labels, (performance.now() - startedAt) / 1000)
+      onStored()
+    }
+    return {
+      version: result.events.at(-1)!.version,
+      duplicate,
+      events: result.events.map((event, i) => ({ id: prepared.events[i]!.id, ...event }))
+    }
   }
 
   return {
@@ -72,39 +109,18 @@ export function createEventService(parts: {
      * Repeating it with the same ids and content is safe for ever and answers with what was stored first.
      * Throws DomainError: refusals of the data before any SQL runs, then those of append_events; see also AppendQueue.submit.
      */
-    async append(key: StreamKey, append: Append): Promise<Appended> {
-      const { events, expectation, idempotencyKey } = append
-      const startedAt = performance.now()
-      const prepared = await eventTypes.withTypes(async () =>
-        prepare(key, append, eventTypes.of(key.tenantId), eventBytesMax)
-      )
-      const request: AppendRequest = {
-        tenantId: key.tenantId,
-        userId: key.userId,
-        expected: expectation.version,
-        creates: events[0]!.eventType === CREATED,
-        repeatable: idempotencyKey !== undefined || events.some(({ id }) => id !== undefined),
-        events: prepared.events
-      }
-      const result = await queue.submit(bucketOf(key.userId, buckets), request, prepared.bytes)
-      if (!('events' in result)) {
-        if (result.outcome === 'claimed') throw claimTaken(key.userId, result.field, events, result.currentVersion)
-        if (result.outcome === 'conflict') metrics.conflict(key.userId)
-        throw refusal(key.userId, result.outcome, result.currentVersion, expectation, request)
-      }
-      const duplicate = result.outcome === 'duplicate'
-      if (!duplicate) {
-        const labels = events.map(({ eventType }) => labelOf(eventType))
-        metrics.eventsStored({ tenantId: key.tenantId, eventTypes: labels })
-        metrics.saved(labels, (performance.now() - startedAt) / 1000)
-        onStored()
-      }
-      return {
-        version: result.events.at(-1)!.version,
-        duplicate,
-        events: result.events.map((event, i) => ({ id: prepared.events[i]!.id, ...event }))
-      }
-    },
+    append: (key: StreamKey, append: Append): Promise<Appended> =>
+      tracer.span(
+        'append',
+        () => ({
+          attributes: { 'user.id': key.userId, 'tenant.id': key.tenantId, 'append.events': append.events.length }
+        }),
+        async (span) => {
+          const appended = await store(key, append, traceOf(append, span.traceparent))
+          span.set({ 'user.version': appended.version, 'append.duplicate': appended.duplicate })
+          return appended
+        }
+      ),
 
     /** One page of a user's events, and behind which version the next goes on; `next` is null on the last. Throws USER_NOT_FOUND. */
     async readPage(key: StreamKey, selection: Selection, limit: number) {
@@ -162,13 +178,21 @@ export function createEventService(parts: {
   }
 }
 
+/**
+ * The trace that stands in the metadata: that of the span, if there is one. One that is not kept says something only to whoever began it:
+ * that there is nothing to continue.
+ */
+const traceOf = ({ traceparent }: Append, span: string | null): string | null =>
+  span !== null && (traceparent !== null || isSampled(span)) ? span : traceparent
+
 /** Namespace of ids made from an Idempotency-Key; any fixed UUID would do. */
 const IDEMPOTENCY_NAMESPACE = '6f0c3d5e-5a0f-4d0e-9b0a-0d6f5b1c9a11'
 
-/** Checks all events and makes them ready for the store; throws on the first that is not fit. */
+/** Checks all events and makes them ready for the store, with `members` of the service in their metadata; throws on the first that is not fit. */
 function prepare(
   key: StreamKey,
-  { events, idempotencyKey, author, traceparent }: Append,
+  { events, idempotencyKey }: Append,
+  members: string,
   catalog: Catalog,
   eventBytesMax: number
 ): { events: PreparedEvent[]; bytes: number } {
@@ -179,7 +203,6 @@ function prepare(
       { pointer: '/events' }
     )
   }
-  const members = serviceMembers(author, traceparent)
   const ids = new Set<string>()
   let bytes = 0
   const prepared = events.map((event, i) => {
