@@ -181,6 +181,7 @@ export async function compose(
     db,
     eventTypes,
     metrics,
+    tracer,
     buckets,
     cache,
     tails: createTailReader({ db, buckets }),
@@ -225,6 +226,7 @@ export async function compose(
     replay,
     eventTypes,
     metrics,
+    tracer,
     buckets,
     policy: {
       threshold: config.SNAPSHOT_THRESHOLD,
@@ -352,6 +354,7 @@ export async function compose(
   const projecting = createProjecting({
     db: everyone,
     metrics,
+    tracer,
     buckets,
     holder: instance,
     eventTypes,
@@ -363,6 +366,7 @@ export async function compose(
   const delivery = createDelivery({
     db: everyone,
     metrics,
+    tracer,
     eventTypes,
     buckets,
     holder: instance,

@@ -8,6 +8,7 @@ import type { Sink } from './domain/sink.js'
 import { labelOfSubscription, type SinkConfig } from './domain/subscription.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
+import type { Tracer } from './observe/tracing.js'
 import type { EventTypeService } from './services/event-types.js'
 import { createRelay } from './services/relay.js'
 import { createRetrier } from './services/retrier.js'
@@ -41,6 +42,7 @@ type Running = { subscription: Subscription; loops: Loop[]; stop(): Promise<void
 export function createDelivery(parts: {
   db: Db
   metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
+  tracer: Tracer
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   buckets: number
   /** names this instance */
@@ -50,7 +52,7 @@ export function createDelivery(parts: {
   /** told when a subscription can deliver nothing any more; must not throw */
   onTrouble: (subscription: string) => void
 }): Delivery {
-  const { db, metrics, eventTypes, buckets, holder, openSink, onError, onTrouble } = parts
+  const { db, metrics, tracer, eventTypes, buckets, holder, openSink, onError, onTrouble } = parts
   const running = new Map<string, Running>()
   let looking: Loop | null = null
   let sweeping: Loop | null = null
@@ -72,6 +74,7 @@ export function createDelivery(parts: {
       sink: openOnce,
       eventTypes,
       metrics,
+      tracer,
       onTrouble: () => onTrouble(label)
     })
     const workers: Worker[] = []

@@ -3,6 +3,7 @@ import type { Db } from './db/client.js'
 import type { Projection } from './domain/projection.js'
 import { type Loop, startLoop } from './loop.js'
 import type { Metrics } from './observe/metrics.js'
+import type { Tracer } from './observe/tracing.js'
 import type { EventTypeService } from './services/event-types.js'
 import { createVersionCheck } from './services/projection-versions.js'
 import { createProjector } from './services/projector.js'
@@ -26,6 +27,7 @@ export type Projecting = {
 export function createProjecting(parts: {
   db: Db
   metrics: Pick<Metrics, 'handled' | 'parked'>
+  tracer?: Tracer
   buckets: number
   holder: string
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes' | 'effectiveRevision'>
@@ -34,7 +36,7 @@ export function createProjecting(parts: {
   runLong: (statement: string, signal: AbortSignal) => Promise<void>
   onError: (err: unknown) => void
 }): Projecting {
-  const { db, metrics, buckets, holder, eventTypes, projections, runLong, onError } = parts
+  const { db, metrics, tracer, buckets, holder, eventTypes, projections, runLong, onError } = parts
   const workers: Worker[] = []
   const live: Loop[] = []
   const rebuilding: Loop[] = []
@@ -44,7 +46,7 @@ export function createProjecting(parts: {
     const { mayProject, mayRebuild } = createVersionCheck({ db, eventTypes, projection, buckets })
     const onParked = (users: readonly unknown[]) => metrics.parked(name, users.length)
     const projectorOf = (rebuilds: boolean) =>
-      createProjector({ db, eventTypes, projection, bucket, rebuilds, onParked })
+      createProjector({ db, eventTypes, projection, bucket, rebuilds, onParked, ...(tracer && { tracer }) })
 
     function loop(rebuilds: boolean, step: WorkerStep, mayHold: () => Promise<boolean>): Loop {
       const worker = createWorker({

@@ -128,7 +128,7 @@ const allowances = new Map([
   ['edge/jwt.ts > domain/json.ts', 'a claim that is given twice is found by the rule that finds it in bodies'],
   ['edge/jwt.ts > domain/token-claims.ts', 'a token is accepted when its claims make a principal, and not before'],
   ['edge/partition-files.ts > domain/lines.ts', 'a stream is cut into lines in one place'],
-  ['edge/message.ts > domain/service-metadata.ts', 'where the trace of an event stands is known in one place'],
+  ['edge/message.ts > domain/sink.ts', 'where the trace of an event stands is known in one place'],
   ['edge/open-sink.ts > domain/webhook-url.ts', 'a URL is refused by the rule that refuses a connection'],
   ['edge/webhook-client.ts > domain/webhook-url.ts', 'a connection is refused by the rule that refuses a URL'],
   ['edge/webhook-signature.ts > domain/subscription.ts', 'a key is read as it is written'],

@@ -4,7 +4,7 @@
  */
 import { type Static, Type } from '@sinclair/typebox'
 import type { JsonObject, StoredEvent } from './event.js'
-import { traceparentOf } from './service-metadata.js'
+import { traceOfSent } from './sink.js'
 
 /** Digits of the greatest bigint, which a position is: of texts padded to it, the greater one is the later one. */
 export const SEQUENCE_DIGITS = 19
@@ -33,7 +33,10 @@ export const CloudEvent = Type.Object({
   correlationid: cause('correlationId of the metadata'),
   causationid: cause('causationId of the metadata'),
   traceparent: Type.Optional(
-    Type.String({ description: 'W3C Trace Context: the trace that it was appended in, for a receiver to continue' })
+    Type.String({
+      description:
+        'W3C Trace Context: the trace that it was appended in, at the span by which it was sent if there is one'
+    })
   )
 })
 
@@ -44,7 +47,7 @@ const ATTRIBUTE = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]{1,256}$/u
 
 /** `source` is a URI reference that names this store. An id is unique within its user, and among all if clients make it so. */
 export function toCloudEvent(event: StoredEvent, source: string): CloudEvent {
-  const traceparent = traceparentOf(event)
+  const traceparent = traceOfSent(event)
   return {
     specversion: '1.0',
     id: event.id,

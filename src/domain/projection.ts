@@ -6,7 +6,13 @@ import type { Catalog } from './catalog.js'
 import type { FoldEvent } from './event.js'
 
 /** An event as a projection sees it: with its data as stored. */
-export type ProjectedEvent = FoldEvent & { position: number; aggregateId: string; tenantId: string }
+export type ProjectedEvent = FoldEvent & {
+  position: number
+  aggregateId: string
+  tenantId: string
+  /** the trace it was appended in, where that was asked for */
+  traceparent?: string | null
+}
 
 /** Columns by their names; `bucket` is not among them, the runner knows it. */
 export type Row = Record<string, unknown>

@@ -1,5 +1,6 @@
 /** What delivers events to another system, and what it says of each. */
 import type { StoredEvent } from './event.js'
+import { traceparentOf } from './service-metadata.js'
 
 export type Outcome =
   /** the system has it for good, as far as it can say */
@@ -12,6 +13,17 @@ export type Outcome =
   | { kind: 'gone'; reason: string }
   /** not sent, because an earlier event of the same user was not delivered */
   | { kind: 'held' }
+
+/** No part of the event as others read it: it is in no JSON. */
+const SENT_UNDER = Symbol('traceparent')
+
+/** The event, to be sent as part of another span than that of its append. */
+export const sentUnder = (event: StoredEvent, traceparent: string | null): StoredEvent =>
+  traceparent === null ? event : Object.assign({ ...event }, { [SENT_UNDER]: traceparent })
+
+/** The span by which whoever gets the event continues its trace; null where none is known. */
+export const traceOfSent = (event: StoredEvent & { [SENT_UNDER]?: string }): string | null =>
+  event[SENT_UNDER] ?? traceparentOf(event)
 
 /**
  * Delivers at least once and, per user, in order: an event is sent only after the one of the same user before it was

@@ -1,6 +1,6 @@
 /** An event as the message of a broker: the same body and the same headers, whichever broker it is. */
 import type { StoredEvent } from '../domain/event.js'
-import { traceparentOf } from '../domain/service-metadata.js'
+import { traceOfSent } from '../domain/sink.js'
 
 export const CONTENT_TYPE = 'application/json'
 
@@ -20,6 +20,6 @@ export const headersOf = (event: StoredEvent): Record<string, string> => ({
 
 /** The header by which whoever takes the event continues its trace (W3C Trace Context); none where no trace is known. */
 export function traceHeadersOf(event: StoredEvent): { traceparent?: string } {
-  const traceparent = traceparentOf(event)
+  const traceparent = traceOfSent(event)
   return traceparent === null ? {} : { traceparent }
 }

@@ -68,7 +68,7 @@ const BrokerHeaders = Type.Object({
   'user-id': Type.String({ format: 'uuid' }),
   version: text("place in the user's stream, in digits"),
   position: text('place in the whole log, in digits'),
-  traceparent: traceparent('the trace that the event was appended in')
+  traceparent: traceparent('the trace that the event was appended in, for a consumer to continue')
 })
 
 const WebhookHeaders = Type.Object(

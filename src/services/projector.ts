@@ -9,6 +9,7 @@ import type { Db } from '../db/client.js'
 import { findDbError } from '../db/pg-error.js'
 import { UnknownRules } from '../domain/catalog.js'
 import { nameOfRow, type ProjectedEvent, type Projection, type Row, type TableRow } from '../domain/projection.js'
+import { type Tracer, untraced } from '../observe/tracing.js'
 import { selectNextEvents, selectUserEvents } from '../store/projected-events.js'
 import {
   type Parked,
@@ -49,10 +50,11 @@ export function createProjector(parts: {
   bucket: number
   /** fills the tables of a rebuild instead of those that serve */
   rebuilds: boolean
+  tracer?: Tracer
   /** told about users who are parked */
   onParked: (parked: readonly Parked[]) => void
 }) {
-  const { db, eventTypes, projection, bucket, rebuilds, onParked } = parts
+  const { db, eventTypes, projection, bucket, rebuilds, tracer = untraced, onParked } = parts
   const worker = projectionWorker(projection.name, rebuilds)
   /** Rows as they are stored, as long as nobody else wrote: that is from `place` on. */
   const known = new LRUCache<string, Row>({ max: KNOWN_ROWS })
@@ -131,10 +133,24 @@ export function createProjector(parts: {
   /** The next batch. Of what the database refuses, or takes too long for, the half is tried next, until one event is left: its user is parked. */
   async function advance(lease: Lease): Promise<StepResult> {
     const startedAt = performance.now()
+    const events = await selectNextEvents(db, bucket, lease.position, size, tracer.on)
+    if (events.length === 0) return { position: lease.position, worked: false, more: false }
+    const batch = () => ({
+      parent: null,
+      links: [...new Set(events.map(({ traceparent = null }) => traceparent))],
+      attributes: {
+        'projection.name': projection.name,
+        'projection.rebuilds': rebuilds,
+        bucket,
+        'batch.events': events.length
+      }
+    })
+    return await tracer.span('projection batch', batch, () => project(lease, events, startedAt))
+  }
+
+  async function project(lease: Lease, events: readonly ProjectedEvent[], startedAt: number): Promise<StepResult> {
     const idle = { position: lease.position, worked: false, more: false }
-    const events = await selectNextEvents(db, bucket, lease.position, size)
-    const last = events.at(-1)
-    if (!last) return idle
+    const last = events.at(-1)!
     const full = events.length === size
     const users = [...new Set(events.map((event) => event.aggregateId))]
     const aside = await selectParkedUsers(db, bucket, worker, users)

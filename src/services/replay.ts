@@ -11,6 +11,7 @@ import type { FoldEvent, StreamKey } from '../domain/event.js'
 import { fold, type KnownState, nothingFolded, type Replay, type StateKey } from '../domain/replay.js'
 import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
+import { type Tracer, untraced } from '../observe/tracing.js'
 import {
   type FoldStart,
   type FoldTarget,
@@ -62,13 +63,14 @@ export function createReplayService(parts: {
   db: Db
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'replayed' | 'snapshotIgnored'>
+  tracer?: Tracer
   buckets: number
   cache: StateCache
   tails: TailReader
   /** for what is not cached */
   turns: FairSlots
 }) {
-  const { db, eventTypes, metrics, buckets, cache, tails, turns } = parts
+  const { db, eventTypes, metrics, tracer = untraced, buckets, cache, tails, turns } = parts
   /** Loads that are under way: whoever misses the cache meanwhile shares them. */
   const loading = new Map<string, Promise<ReplayedState>>()
 
@@ -145,6 +147,7 @@ export function createReplayService(parts: {
       return null
     }
     const newest = await foldOn({ key, catalog }, known, tail, events.length >= TAIL_EVENTS)
+    tracer.current().set({ 'state.tier': 'redis' })
     return fromCache(key, cache.put(key, newest, startedAt, known.version), known.version)
   }
 
@@ -199,25 +202,39 @@ export function createReplayService(parts: {
       : await loadInTurn(reading, target)
   }
 
+  async function measured(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+    const startedAt = performance.now()
+    try {
+      const result = await eventTypes.withTypes(() => replay(key, target))
+      const seconds = (performance.now() - startedAt) / 1000
+      const { source, eventsApplied } = result.replay
+      metrics.replayed({ success: true, useSnapshot: source !== 'events', eventCount: eventsApplied, seconds })
+      return result
+    } catch (err) {
+      metrics.replayed({ success: false, useSnapshot: target.useSnapshot !== false, eventCount: 0, seconds: 0 })
+      throw err
+    }
+  }
+
   return {
     /**
      * State after the last event at or before the target. Without a target it includes every append that was acknowledged
      * before the call, on any instance. The state must not be changed: others may hold it. Throws USER_NOT_FOUND,
      * VERSION_NOT_FOUND (with `currentVersion`), NO_STATE_YET.
      */
-    async stateAt(key: StreamKey, target: ReplayTarget = {}): Promise<ReplayedState> {
-      const startedAt = performance.now()
-      try {
-        const result = await eventTypes.withTypes(() => replay(key, target))
-        const seconds = (performance.now() - startedAt) / 1000
-        const { source, eventsApplied } = result.replay
-        metrics.replayed({ success: true, useSnapshot: source !== 'events', eventCount: eventsApplied, seconds })
-        return result
-      } catch (err) {
-        metrics.replayed({ success: false, useSnapshot: target.useSnapshot !== false, eventCount: 0, seconds: 0 })
-        throw err
-      }
-    }
+    stateAt: (key: StreamKey, target: ReplayTarget = {}): Promise<ReplayedState> =>
+      tracer.span(
+        'state',
+        // The cache, unless it turns out that it began elsewhere.
+        () => ({ attributes: { 'user.id': key.userId, 'tenant.id': key.tenantId, 'state.tier': 'cache' } }),
+        async (span) => {
+          const result = await measured(key, target)
+          const { source, eventsApplied } = result.replay
+          span.set({ 'state.events_folded': eventsApplied, 'user.version': result.version })
+          if (source !== 'cache') span.set({ 'state.tier': source === 'snapshot' ? 'snapshot' : 'full' })
+          return result
+        }
+      )
   }
 }
 

@@ -2,9 +2,12 @@
 import type { Db } from '../db/client.js'
 import { labelOf } from '../domain/catalog.js'
 import type { StoredEvent } from '../domain/event.js'
-import type { Outcome, Sink } from '../domain/sink.js'
+import { traceparentOf } from '../domain/service-metadata.js'
+import { type Outcome, type Sink, sentUnder } from '../domain/sink.js'
 import { delayAfter } from '../domain/subscription.js'
+import { isSampled } from '../domain/traceparent.js'
 import type { Metrics } from '../observe/metrics.js'
+import { type Tracer, untraced } from '../observe/tracing.js'
 import { reportState, type Subscription } from '../store/subscriptions.js'
 import type { EventTypeService } from './event-types.js'
 import type { HeldLease } from './worker.js'
@@ -38,10 +41,11 @@ export function createSender(parts: {
   sink: () => Promise<Sink>
   eventTypes: Pick<EventTypeService, 'of' | 'withTypes'>
   metrics: Pick<Metrics, 'handled' | 'delivered' | 'retried'>
+  tracer?: Tracer
   /** told when deliveries begin to fail altogether, and when they stop for good; must not throw */
   onTrouble: () => void
 }) {
-  const { db, subscription, label, sink, eventTypes, metrics, onTrouble } = parts
+  const { db, subscription, label, sink, eventTypes, metrics, tracer = untraced, onTrouble } = parts
 
   const upcast = (event: StoredEvent): Sent => ({
     event: eventTypes.of(event.tenantId).upcast(event),
@@ -72,6 +76,36 @@ export function createSender(parts: {
     }
   }
 
+  /**
+   * The same in a span for the batch, linked to the traces of its events, and one in each of those traces, by which whoever gets the
+   * event continues it. An event without a trace is continued from the batch. All take as long as the batch.
+   */
+  function publishTraced(events: StoredEvent[], signal: AbortSignal, again: boolean): Promise<Outcome[]> {
+    const { id, definition } = subscription
+    const about = { 'subscription.id': id, 'sink.kind': definition.sink.kind, 'publish.again': again }
+    const traces = events.map(traceparentOf)
+    const batch = () => ({ parent: null, links: traces, attributes: { ...about, 'batch.events': events.length } })
+    return tracer.span('publish batch', batch, async ({ traceparent }) => {
+      const spans = events.map((event, i) => {
+        const parent = traces[i]
+        if (!parent) return null
+        const attributes = { ...about, 'event.id': event.id, 'event.type': labelOf(event.eventType), ...idsOf(event) }
+        return tracer.start('publish', { kind: 'producer', parent, attributes })
+      })
+      const ofBatch = traceparent !== null && isSampled(traceparent) ? traceparent : null
+      const outcomes = await publish(
+        events.map((event, i) => sentUnder(event, spans[i]?.traceparent ?? ofBatch)),
+        signal
+      )
+      for (const [i, span] of spans.entries()) {
+        const { kind } = outcomes[i]!
+        span?.set({ 'publish.outcome': kind })
+        span?.end(kind === 'delivered' || kind === 'held' ? null : kind)
+      }
+      return outcomes
+    })
+  }
+
   function measure(sent: readonly Sent[], seconds: number, again: boolean): void {
     const counts = new Map<string, number>()
     for (const { event, outcome } of sent) {
@@ -100,10 +134,8 @@ export function createSender(parts: {
       const signal = until(step.lease.until - ANSWER_MS, step.signal)
       let answered = false
       if (open.length > 0 && !signal.aborted) {
-        const outcomes = await publish(
-          open.map(({ event }) => event),
-          signal
-        )
+        const events = open.map(({ event }) => event)
+        const outcomes = await (tracer.on ? publishTraced(events, signal, step.again) : publish(events, signal))
         for (const [i, each] of open.entries()) each.outcome = outcomes[i]!
         holdFollowers(sent)
         answered = outcomes.some(({ kind }) => kind === 'delivered' || kind === 'failed')
@@ -132,6 +164,13 @@ export function createSender(parts: {
     }
   }
 }
+
+const idsOf = ({ aggregateId, tenantId, version, position }: StoredEvent) => ({
+  'user.id': aggregateId,
+  'tenant.id': tenantId,
+  'user.version': version,
+  'event.position': position
+})
 
 /**
  * Of each user only the first event that was not delivered is to be tried again at a time of its own: all after it wait for it,

@@ -9,6 +9,7 @@ import type { StreamKey } from '../domain/event.js'
 import { isSnapshotDue, type Snapshot } from '../domain/snapshot.js'
 import { isStateOf } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
+import { type Tracer, untraced } from '../observe/tracing.js'
 import { selectHeadVersion } from '../store/events.js'
 import {
   type AgeMark,
@@ -43,8 +44,12 @@ export type Turn = { turnMs: number; pauseMs: number; signal: AbortSignal }
 
 /** Positions of the log that one step of the snapshotter looks at. */
 export const CANDIDATE_SPAN = 5000
+/** Who makes those that are due. */
+const SNAPSHOTTER = 'snapshotter'
 const EXPIRY_BATCH = 1000
 const DAY_MS = 86_400_000
+
+type Taken = { created: boolean; snapshot: SnapshotSummary }
 
 export type SnapshotService = ReturnType<typeof createSnapshotService>
 
@@ -53,12 +58,13 @@ export function createSnapshotService(parts: {
   replay: ReplayService
   eventTypes: Pick<EventTypeService, 'of' | 'fingerprints'>
   metrics: Pick<Metrics, 'snapshotCreated'>
+  tracer?: Tracer
   buckets: number
   policy: SnapshotPolicy
   /** told why a user's events could not be folded in the background */
   onUnfoldable: (err: unknown) => void
 }) {
-  const { db, replay, eventTypes, metrics, buckets, policy, onUnfoldable } = parts
+  const { db, replay, eventTypes, metrics, tracer = untraced, buckets, policy, onUnfoldable } = parts
   const fingerprintOf = ({ tenantId }: StreamKey): string => eventTypes.of(tenantId).fingerprint
   const bucketFor = (key: StreamKey) => bucketOf(key.userId, buckets)
 
@@ -66,11 +72,25 @@ export function createSnapshotService(parts: {
     if ((await selectHeadVersion(db, bucketFor(key), key)) === 0) throw userNotFound(key.userId)
   }
 
-  async function take(
-    key: StreamKey,
-    reason: string,
-    createdBy: string
-  ): Promise<{ created: boolean; snapshot: SnapshotSummary }> {
+  const take = (key: StreamKey, reason: string, createdBy: string): Promise<Taken> =>
+    tracer.span(
+      'snapshot',
+      // Not the reason: people may write what they like there.
+      () => ({
+        attributes: {
+          'user.id': key.userId,
+          'tenant.id': key.tenantId,
+          'snapshot.by_itself': createdBy === SNAPSHOTTER
+        }
+      }),
+      async (span) => {
+        const taken = await make(key, reason, createdBy)
+        span.set({ 'user.version': taken.snapshot.version, 'snapshot.created': taken.created })
+        return taken
+      }
+    )
+
+  async function make(key: StreamKey, reason: string, createdBy: string): Promise<Taken> {
     const startedAt = performance.now()
     const { version, fingerprint, state, replay: how } = await replay.stateAt(key, { useCache: false })
     const metadata = {
@@ -98,7 +118,7 @@ export function createSnapshotService(parts: {
   /** Tells whether it was made; a user whose events cannot be folded is reported. */
   async function makeDue({ tenantId, userId }: StreamKey, reason: 'threshold' | 'rules changed'): Promise<boolean> {
     try {
-      await take({ tenantId, userId }, reason, 'snapshotter')
+      await take({ tenantId, userId }, reason, SNAPSHOTTER)
       return true
     } catch (err) {
       if (findDbError(err)) throw err

@@ -13,10 +13,14 @@ type EventRow = {
   schemaVersion: number
   createdAtMs: string
   eventData: string
+  traceparent?: string | null
 }
 
 const COLUMNS = `e.position, e."aggregateId", e."tenantId", e.version, e."eventType", e."schemaVersion",
   (extract(epoch FROM e."createdAt") * 1000)::bigint AS "createdAtMs", e."eventData"`
+
+/** What is asked for besides, where what is projected is traced. */
+const TRACE = `, e.metadata->>'$traceparent' AS traceparent`
 
 const eventOf = (row: EventRow): ProjectedEvent => ({
   position: Number(row.position),
@@ -26,34 +30,34 @@ const eventOf = (row: EventRow): ProjectedEvent => ({
   eventType: row.eventType,
   schemaVersion: row.schemaVersion,
   createdAt: new Date(Number(row.createdAtMs)).toISOString(),
-  eventData: JSON.parse(row.eventData) as JsonObject
+  eventData: JSON.parse(row.eventData) as JsonObject,
+  ...(row.traceparent === undefined ? {} : { traceparent: row.traceparent })
 })
 
 async function selectOf(
   db: Db,
   table: 'user_events' | 'user_events_archive',
   where: string,
-  params: readonly (string | number)[]
+  params: readonly (string | number)[],
+  traces = false
 ): Promise<ProjectedEvent[]> {
-  const text = `SELECT ${COLUMNS} FROM ${table} e WHERE e.bucket = $1::smallint AND ${where}`
+  const text = `SELECT ${COLUMNS}${traces ? TRACE : ''} FROM ${table} e WHERE e.bucket = $1::smallint AND ${where}`
   return (await db.query<EventRow>(text, params, { repeatable: true })).map(eventOf)
 }
 
 /**
- * The next `limit` events of a bucket after a position; fewer only at the end of the log. Throws if one is missing, as positions have
+ * The next `limit` events of a bucket after a position, with their traces if asked for; fewer only at the end of the log. Throws if one is missing, as positions have
  * no gaps: ARCHIVE_OFFLINE if it is offline.
  */
 export async function selectNextEvents(
   db: Db,
   bucket: number,
   after: number,
-  limit: number
+  limit: number,
+  traces = false
 ): Promise<ProjectedEvent[]> {
-  const kept = await selectOf(db, 'user_events', 'e.position > $2::bigint ORDER BY e.position LIMIT $3::integer', [
-    bucket,
-    after,
-    limit
-  ])
+  const next = 'e.position > $2::bigint ORDER BY e.position LIMIT $3::integer'
+  const kept = await selectOf(db, 'user_events', next, [bucket, after, limit], traces)
   const last = kept.at(-1)?.position ?? after
   if (last === after + kept.length) return kept
   const archived = await selectOf(
@@ -62,7 +66,8 @@ export async function selectNextEvents(
     `e.position > $2::bigint AND e.position <= $3::bigint
      AND e."createdAt" >= (SELECT min(p."from") FROM archive_partitions p WHERE p.bucket = $1::smallint AND p."lastPosition" > $2::bigint)
      ORDER BY e.position`,
-    [bucket, after, Math.min(after + limit, last)]
+    [bucket, after, Math.min(after + limit, last)],
+    traces
   )
   const byPosition = new Map([...kept, ...archived].map((event) => [event.position, event]))
   const events = [...byPosition.values()].sort((a, b) => a.position - b.position).slice(0, limit)

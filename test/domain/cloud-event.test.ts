@@ -3,6 +3,7 @@ import { HTTP } from 'cloudevents'
 import t from 'tap'
 import { toCloudEvent } from '../../src/domain/cloud-event.js'
 import type { JsonObject, StoredEvent } from '../../src/domain/event.js'
+import { sentUnder } from '../../src/domain/sink.js'
 import { storedEvent } from '../support/stored-events.js'
 import { traceparent } from '../support/traces.js'
 
@@ -42,6 +43,16 @@ t.test('every attribute says what the contract says', async (t) => {
     causationid: 'click-1',
     traceparent: trace
   })
+})
+
+t.test('an event that is sent as part of another span says that one, and is else the same', async (t) => {
+  const event = storedEvent({ metadata: { $traceparent: traceparent() } })
+  const trace = traceparent()
+  const sent = sentUnder(event, trace)
+  t.equal(JSON.stringify(sent), JSON.stringify(event))
+  t.equal(received(sent).traceparent, trace)
+  t.strictSame({ ...received(sent), traceparent: event.metadata!.$traceparent }, received(event))
+  t.equal(sentUnder(event, null), event)
 })
 
 t.test('what is not known is left out, for an attribute cannot be null', async (t) => {
