@@ -99,6 +99,34 @@ t.test('an append is one trace, from the request that names it down to the state
   )
 })
 
+t.test('a body that comes in many parts is of the same request', async (t) => {
+  const header = traceparent()
+  const { traceId } = partsOf(header)
+  const large = Array.from({ length: 15 }, () => userUpdated({ attributes: { note: 'x'.repeat(50_000) } }))
+  t.equal((await append(service, newUserId(), [userCreated(), ...large], { traceparent: header })).status, 201)
+  const request = await one(collector, 'POST /users/{userId}/events', traceId)
+  t.equal((await one(collector, 'append', traceId)).parentSpanId, request.spanId)
+})
+
+t.test('a request whose client does not wait for the answer has no status', async (t) => {
+  const header = traceparent()
+  const leaving = new AbortController()
+  const headers = { traceparent: header }
+  const asking = fetch(`${service.url}/events?eventType=PasswordChanged&waitMs=20000`, {
+    headers,
+    signal: leaving.signal
+  })
+  await until(async () => {
+    const text = await (await fetch(`${service.url}/metrics`)).text()
+    return text.includes('event_store_feed_streams 1')
+  })
+  leaving.abort()
+  await t.rejects(asking)
+  const request = await one(collector, 'GET /events', partsOf(header).traceId)
+  t.match(request.attributes, { 'request.client_left': true })
+  t.notOk('http.response.status_code' in request.attributes)
+})
+
 t.test('a batch is linked to all its members, and part of the trace of one', async (t) => {
   const headers = Array.from({ length: 40 }, traceparent)
   await Promise.all(headers.map((header) => append(service, newUserId(), [userCreated()], { traceparent: header })))
