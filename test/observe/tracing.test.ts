@@ -1,6 +1,7 @@
 /** Traces of the real service, as a collector gets them over OTLP. */
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { leadOf } from '../../src/observe/tracing.js'
 import { type CollectedSpan, type Collector, startCollector } from '../support/collector.js'
 import { testDatabase } from '../support/db.js'
 import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
@@ -141,6 +142,15 @@ t.test('a batch is linked to all its members, and part of the trace of one', asy
     t.equal(attributes['batch.requests'], links.length)
     t.equal(parentSpanId, links[0]!.spanId)
   }
+})
+
+t.test('of the members of a batch one whose trace is kept leads', async (t) => {
+  const [kept, other] = [traceparent(), traceparent()]
+  const dropped = other.replace(/01$/, '00')
+  t.equal(leadOf([dropped, kept, other]), kept)
+  t.equal(leadOf([null, dropped]), null)
+  t.equal(leadOf([dropped, null]), dropped)
+  t.equal(leadOf([]), null)
 })
 
 t.test(
@@ -350,6 +360,9 @@ t.test('the standard variables count: name and attributes of the service, header
   const [kept, dropped] = [newUserId(), newUserId()]
   await append(service, dropped, [userCreated()])
   await append(service, kept, [userCreated()], { traceparent: header })
+  const read = async (user: string) => (await fetch(`${service.url}/users/${user}/events/1`)).json()
+  t.match(await read(dropped), { metadata: null }, 'a trace that nobody keeps is nothing to continue')
+  t.match(await read(kept), { metadata: { $traceparent: RegExp(partsOf(header).traceId) } })
   const span = await one(collector, 'append', partsOf(header).traceId)
   t.match(span.resource, { 'service.name': 'accounts', 'deployment.environment.name': 'test' })
   t.match(collector.headers[0], { 'x-collector-key': 'secret' })
