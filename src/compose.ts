@@ -2,17 +2,14 @@
 import { randomUUID } from 'node:crypto'
 import { Cron } from 'croner'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import ipaddr from 'ipaddr.js'
 import { Registry } from 'prom-client'
 import { buildApp } from './app.js'
 import { createBackground } from './background.js'
 import type { Config } from './config.js'
 import { ALL_TENANTS } from './db/as-tenants.js'
-import { type Db, type DbOptions, openDb } from './db/client.js'
-import { runLong, withLongDb } from './db/long-statement.js'
+import { runLong } from './db/long-statement.js'
 import { migrate, readMigrations } from './db/migrate.js'
 import { findDbError } from './db/pg-error.js'
-import { assertRowSecurity, RowSecurityRefused, settleRowSecurity } from './db/row-security.js'
 import { createDelivery } from './delivery.js'
 import { followersOf } from './domain/archive.js'
 import { createCursors } from './domain/cursor.js'
@@ -23,14 +20,13 @@ import { buildMetricsApp } from './http/metrics-app.js'
 import { version } from './http/openapi.js'
 import { startLoop } from './loop.js'
 import { createMetrics } from './observe/metrics.js'
-import { type Tracer, untraced } from './observe/tracing.js'
+import { untraced } from './observe/tracing.js'
 import { openJwtVerifierOf, openShared, openTracerOf } from './optional-parts.js'
 import { createProjecting } from './projecting.js'
 import { type AccessService, createAccessService } from './services/access.js'
 import { createAppendQueue, defaultLimits } from './services/append-queue.js'
 import { createArchiveService } from './services/archive.js'
 import { createAuditService } from './services/audit.js'
-import { ClaimsRefused, settleClaims } from './services/claims.js'
 import { createDirectoryService } from './services/directory.js'
 import { createEffectService } from './services/effects.js'
 import { createEventTypeService } from './services/event-types.js'
@@ -54,7 +50,7 @@ import { createSubscriptionService } from './services/subscriptions.js'
 import { createTailReader } from './services/tail-reader.js'
 import { createTenantLimitsService } from './services/tenant-limits.js'
 import { createVerifyService } from './services/verify.js'
-import { StartError } from './start-error.js'
+import { assertBuckets, assertGuarded, claimsOf, openSecured } from './start-checks.js'
 import type { Claiming } from './store/claims.js'
 import { claimIdentity, type StoreIdentity } from './store/identity.js'
 import { selectStoreGauges } from './store/statistics.js'
@@ -404,37 +400,9 @@ export async function compose(
   }
 }
 
-/** The pool of the service, and row-level security binds it if the setting says so. Throws StartError when that cannot be. */
-async function openSecured(config: Config, databaseUrl: string, tracer: Tracer): Promise<Db> {
-  const { DATABASE_POOL_MAX: poolMax, DATABASE_PREPARE: prepare, ROW_LEVEL_SECURITY: on } = config
-  let db: Db | undefined
-  try {
-    const security = await settleRowSecurity(databaseUrl, on)
-    db = openDb(databaseUrl, { poolMax, prepare, watch: statementsOf(tracer), ...security })
-    if (on) await assertRowSecurity(db, security.role)
-    return db
-  } catch (err) {
-    await db?.close()
-    throw err instanceof RowSecurityRefused ? new StartError(err.message) : err
-  }
-}
-
 /** Pieces of work of one tenant that may wait for their turn, and how long, ms. */
 const WAITING_MAX = 1000
 const TURN_WAIT_MS = 5000
-
-/** A span for every statement of something that is traced; those by which workers look for work make none. */
-function statementsOf(tracer: Tracer): DbOptions['watch'] {
-  if (!tracer.on) return undefined
-  return (name, run) =>
-    tracer.current().traceparent === null
-      ? run()
-      : tracer.span(
-          name,
-          () => ({ kind: 'client', attributes: { 'db.system.name': 'postgresql', 'db.query.summary': name } }),
-          run
-        )
-}
 
 /** Replays that are not cached. */
 const replaySlots = (poolMax: number): FairSlotsOptions => ({
@@ -444,31 +412,3 @@ const replaySlots = (poolMax: number): FairSlotsOptions => ({
   waitingMax: WAITING_MAX,
   waitMs: TURN_WAIT_MS
 })
-
-/** Throws StartError when the setting cannot be met. */
-async function claimsOf(db: Db, databaseUrl: string, setting: string | undefined): Promise<Claiming> {
-  try {
-    return await settleClaims({ db, setting, withLongDb: (work) => withLongDb(databaseUrl, work) })
-  } catch (err) {
-    if (err instanceof ClaimsRefused) throw new StartError(err.message)
-    throw err
-  }
-}
-
-/** Nobody else than this machine is served without authentication, unless AUTH=off says so. */
-function assertGuarded(host: string, mode: ReturnType<AccessService['mode']>): void {
-  if (mode !== 'open' || isLoopback(host)) return
-  throw new StartError(
-    `HOST is ${host}, where others reach this service, and nobody would have to say who they are. Make a key with \`user-events key create\`, or set BOOTSTRAP_ADMIN_KEY; set AUTH=off only if something in front of the service sees to it.`
-  )
-}
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback')
-
-function assertBuckets(asked: number, stored: number): void {
-  if (asked === stored) return
-  throw new StartError(
-    `EVENT_BUCKETS is ${asked}, but this database was set up with ${stored}, which cannot be changed afterwards. Set EVENT_BUCKETS=${stored}.`
-  )
-}

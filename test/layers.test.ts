@@ -90,6 +90,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
   'background.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'projecting.ts': { values: ['loop.ts', 'services', 'store'], types: ['db', 'domain', 'observe'] },
   'delivery.ts': { values: ['domain', 'loop.ts', 'services', 'store'], types: ['db', 'observe'] },
+  'start-checks.ts': { values: ['db', 'services', 'start-error.ts'], types: ['config.ts', 'observe', 'store'] },
   'compose.ts': {
     values: [
       'app.ts',
@@ -99,7 +100,7 @@ const arrows: Record<string, { values: string[]; types?: string[] }> = {
       'loop.ts',
       'optional-parts.ts',
       'projecting.ts',
-      'start-error.ts',
+      'start-checks.ts',
       'domain',
       'db',
       'store',
