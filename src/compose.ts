@@ -148,7 +148,10 @@ export async function compose(
     if (logger) logger.error({ err: findDbError(err) ?? err }, 'background work failed')
   }
   const register = new Registry()
+  // The usual text format has no place for exemplars. The types of the library know one format for a registry.
+  if (tracer.on) register.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as never)
   const metrics = createMetrics({
+    traceparent: tracer.on ? () => tracer.current().traceparent : undefined,
     register,
     topAggregates: config.METRICS_TOP_AGGREGATES,
     topTenants: config.METRICS_TOP_TENANTS,

@@ -8,12 +8,18 @@
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { DEFAULT_TENANT } from '../domain/event.js'
+import { isSampled } from '../domain/traceparent.js'
 import { declareGauges, type GaugeOptions } from './gauges.js'
 import { createTopLabels, otherLabel, type TopLabels } from './top-labels.js'
 
 export type MetricsOptions = GaugeOptions & {
   /** How many tenants are shown by id; the rest is `_other`. */
   topTenants: number
+  /**
+   * Tells the span under way (W3C traceparent): durations of what is done in one get exemplars that lead to its trace. `register` must be one of OpenMetrics
+   * then, since no other format has a place for them.
+   */
+  traceparent?: (() => string | null) | undefined
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -28,13 +34,14 @@ const PATCHED_TYPES_SHOWN = 20
 
 /** Declares all metrics in `register`, which must not hold any of them yet, and returns the recording functions. */
 export function createMetrics(options: MetricsOptions) {
-  const { register, topAggregates, topTenants } = options
+  const { register, topAggregates, topTenants, traceparent } = options
   const eventsByTenant = createTopLabels(topTenants)
   const conflictsByUser = createTopLabels(topAggregates)
   const patchFailures = createTopLabels(PATCHED_TYPES_SHOWN)
   declarePatchFailures(register, patchFailures)
   const { replays, snapshots, ignored } = declareCounters(register, eventsByTenant, conflictsByUser)
-  const durations = declareHistograms(register)
+  const durations = declareHistograms(register, traceparent !== undefined)
+  const observe = traceparent ? observeTraced(traceparent) : observeUntraced
   const { cacheReads, evictions, trouble } = declareCacheCounters(register)
   const feed = declareFeedMetrics(register)
   declareGauges(options)
@@ -61,7 +68,7 @@ export function createMetrics(options: MetricsOptions) {
 
     /** Records how long an append took, once for each distinct type among its events. */
     saved(eventTypes: string[], seconds: number): void {
-      for (const eventType of new Set(eventTypes)) durations.save.observe({ event_type: eventType }, seconds)
+      for (const eventType of new Set(eventTypes)) observe(durations.save, { event_type: eventType }, seconds)
     },
 
     /** Counts one replay and, when it succeeded, records how long folding `eventCount` events took. */
@@ -69,15 +76,13 @@ export function createMetrics(options: MetricsOptions) {
       const useSnapshot = String(replay.useSnapshot)
       replays.inc({ success: String(replay.success), use_snapshot: useSnapshot })
       if (!replay.success) return
-      durations.replay.observe(
-        { use_snapshot: useSnapshot, event_count: eventCountRange(replay.eventCount) },
-        replay.seconds
-      )
+      const labels = { use_snapshot: useSnapshot, event_count: eventCountRange(replay.eventCount) }
+      observe(durations.replay, labels, replay.seconds)
     },
 
     /** Records how long one handler took for one event, or for a batch of them (`_batch`). */
     handled(handlerName: string, eventType: string, seconds: number): void {
-      durations.handler.observe({ handler_name: handlerName, event_type: eventType }, seconds)
+      observe(durations.handler, { handler_name: handlerName, event_type: eventType }, seconds)
     },
 
     /** Counts events that a subscription tried to deliver. */
@@ -99,7 +104,7 @@ export function createMetrics(options: MetricsOptions) {
     snapshotCreated(reason: string, seconds: number): void {
       const labels = { reason: snapshotReasons.has(reason) ? reason : otherLabel }
       snapshots.inc(labels)
-      durations.snapshot.observe(labels, seconds)
+      observe(durations.snapshot, labels, seconds)
     },
 
     /** Counts one snapshot that a replay could not use: made under other rules (`stale`) or not readable (`broken`). */
@@ -223,26 +228,44 @@ function declarePatchFailures(register: Registry, failures: TopLabels): void {
   })
 }
 
-function declareHistograms(register: Registry) {
+type Observe = (histogram: Histogram, labels: Record<string, string>, seconds: number) => void
+
+const observeUntraced: Observe = (histogram, labels, seconds) => histogram.observe(labels, seconds)
+
+/** Of a trace that is kept, with an exemplar that names it. */
+const observeTraced =
+  (traceparent: () => string | null): Observe =>
+  (histogram, labels, seconds) => {
+    const span = traceparent()
+    const [, trace_id, span_id] = span !== null && isSampled(span) ? span.split('-') : []
+    histogram.observe({
+      labels,
+      value: seconds,
+      exemplarLabels: trace_id && span_id ? { trace_id, span_id } : {}
+    })
+  }
+
+function declareHistograms(register: Registry, enableExemplars: boolean) {
   const common = { registers: [register], buckets: durationBuckets }
+  const traced = { ...common, enableExemplars }
   return {
     save: new Histogram({
       name: 'event_store_save_duration_seconds',
       help: 'Time to store the events of one append, in seconds, once per distinct event type in it.',
       labelNames: ['event_type'],
-      ...common
+      ...traced
     }),
     replay: new Histogram({
       name: 'event_replay_duration_seconds',
       help: 'Time of a successful replay, in seconds, by whether a snapshot was used and how many events were folded.',
       labelNames: ['use_snapshot', 'event_count'],
-      ...common
+      ...traced
     }),
     handler: new Histogram({
       name: 'event_handler_duration_seconds',
       help: 'Time a background handler took for a batch (event_type _batch), in seconds; of a subscription, for each event delivered, the time of the publish that it was part of.',
       labelNames: ['handler_name', 'event_type'],
-      ...common
+      ...traced
     }),
     batch: new Histogram({
       name: 'event_append_batch_duration_seconds',
@@ -264,7 +287,7 @@ function declareHistograms(register: Registry) {
       name: 'event_snapshot_creation_duration_seconds',
       help: 'Time to create a snapshot, in seconds, by reason.',
       labelNames: ['reason'],
-      ...common
+      ...traced
     })
   }
 }

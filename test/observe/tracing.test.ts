@@ -6,6 +6,7 @@ import { type CollectedSpan, type Collector, startCollector } from '../support/c
 import { testDatabase } from '../support/db.js'
 import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
 import { type ServiceProcess, startProcess } from '../support/process.js'
+import { testPrometheus } from '../support/prometheus.js'
 import { startReceiver } from '../support/receiver.js'
 import { testRedis } from '../support/redis.js'
 import { partsOf, traceparent } from '../support/traces.js'
@@ -405,6 +406,35 @@ t.test('a state of another instance comes out of Redis', async (t) => {
   await until(async () => Number(await redis.command('DBSIZE')) > 0)
   await (await fetch(second.service.url + path)).text()
   t.match((await one(second.collector, 'state')).attributes, { 'state.tier': 'redis', 'state.events_folded': 0 })
+})
+
+t.test('a duration leads to the trace that took it, for a real Prometheus as well', async (t) => {
+  const user = newUserId()
+  const header = traceparent()
+  const { traceId } = partsOf(header)
+  await append(service, user, [userCreated()], { traceparent: header })
+  const appended = await one(collector, 'append', traceId)
+  const query = `/users/${user}/state?useSnapshot=false`
+  await (await fetch(service.url + query, { headers: { traceparent: header } })).text()
+  const replayed = await one(collector, 'state', traceId)
+  const metrics = await fetch(`${service.url}/metrics`)
+  t.match(metrics.headers.get('content-type'), /^application\/openmetrics-text; version=1\.0\.0/)
+  const text = await metrics.text()
+  const exemplarOf = (span: CollectedSpan) => `# {trace_id="${traceId}",span_id="${span.spanId}"}`
+  const lineOf = (span: CollectedSpan) => text.split('\n').find((line) => line.includes(exemplarOf(span)))
+  t.match(lineOf(appended), /^event_store_save_duration_seconds_bucket\{le="[\d.]+",event_type="UserCreated"\} /)
+  t.match(lineOf(replayed), /^event_replay_duration_seconds_bucket\{/)
+  t.notMatch(text, '# {trace_id=""')
+
+  const prometheus = await testPrometheus(t, new URL(service.url).host)
+  const kept = await until(
+    async () => {
+      const found = await prometheus.exemplars('event_store_save_duration_seconds_bucket')
+      return found.some(({ trace_id }) => trace_id === traceId) ? found : null
+    },
+    { what: 'exemplars in Prometheus' }
+  )
+  t.ok(kept.some(({ span_id }) => span_id === appended.spanId))
 })
 
 t.test(

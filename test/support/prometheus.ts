@@ -18,6 +18,8 @@ export type Prometheus = {
   range(expr: string): Promise<Series[]>
   /** The series that a selector finds, as their labels. */
   series(selector: string): Promise<Record<string, string>[]>
+  /** Labels of the exemplars of a selector since the start. */
+  exemplars(selector: string): Promise<Record<string, string>[]>
   labelValues(label: string, selector: string): Promise<string[]>
   rules(): Promise<RuleState[]>
   /** Those that are pending or firing. */
@@ -45,6 +47,7 @@ export async function testPrometheus(t: Test, target: string): Promise<Prometheu
       `--config.file=${join(folder, 'prometheus.yml')}`,
       `--storage.tsdb.path=${join(folder, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
+      '--enable-feature=exemplar-storage',
       '--log.level=error'
     ],
     debian: { package: 'prometheus', check: ['prometheus', '--version'] },
@@ -63,6 +66,14 @@ export async function testPrometheus(t: Test, target: string): Promise<Prometheu
       return (await ask<{ result: Series[] }>('query_range', { query: expr, ...span })).result
     },
     series: (selector) => ask('series', { 'match[]': selector, start: String(startedAt) }),
+    async exemplars(selector) {
+      const span = { start: String(startedAt - 60), end: String(Date.now() / 1000 + 60) }
+      const found = await ask<{ exemplars: { labels: Record<string, string> }[] }[]>('query_exemplars', {
+        query: selector,
+        ...span
+      })
+      return found.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels))
+    },
     labelValues: (label, selector) => ask(`label/${label}/values`, { 'match[]': selector, start: String(startedAt) }),
     async rules() {
       return (await ask<{ groups: { rules: RuleState[] }[] }>('rules')).groups.flatMap((group) => group.rules)
