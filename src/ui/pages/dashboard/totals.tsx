@@ -2,11 +2,11 @@
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { OPERATOR, useSession } from '../../api/session.js'
 import { type Loaded, useLoaded } from '../../api/use-loaded.js'
+import { Answer } from '../../components/answer.js'
 import { Card } from '../../components/card.js'
 import { grouped, mebibytes } from '../../components/numbers.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
-import { Answer } from '../operations/answer.js'
 import { useEvery } from '../operations/use-every.js'
 
 type Statistics = AnswerOf<'/stats/events'>

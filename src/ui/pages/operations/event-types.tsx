@@ -4,6 +4,7 @@ import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
+import { Answer } from '../../components/answer.js'
 import { Badge } from '../../components/badge.js'
 import { Card } from '../../components/card.js'
 import { Empty } from '../../components/empty.js'
@@ -11,7 +12,6 @@ import { JsonView } from '../../components/json-view.js'
 import { Page } from '../../components/page.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
-import { Answer } from './answer.js'
 
 type Catalog = AnswerOf<'/event-types'>
 type Listed = Catalog['eventTypes'][number]

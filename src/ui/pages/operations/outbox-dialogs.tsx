@@ -4,11 +4,11 @@ import { ApiError } from '../../api/api-error.js'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
+import { Answer } from '../../components/answer.js'
 import { Button } from '../../components/button.js'
 import { ConfirmDialog, Dialog } from '../../components/dialog.js'
 import { Field } from '../../components/field.js'
 import { JsonView } from '../../components/json-view.js'
-import { Answer } from './answer.js'
 import { addressed, type Named } from './subscription.js'
 
 /** One event, or all dead letters. */

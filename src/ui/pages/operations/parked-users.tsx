@@ -3,12 +3,12 @@ import { useState } from 'preact/hooks'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
+import { Answer } from '../../components/answer.js'
 import { Button } from '../../components/button.js'
 import { ConfirmDialog } from '../../components/dialog.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
 import { userPath } from '../user-id.js'
-import { Answer } from './answer.js'
 
 type Parked = AnswerOf<'/admin/projections/{name}/parked'>
 type ParkedUser = Parked['users'][number]

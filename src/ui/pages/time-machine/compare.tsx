@@ -3,13 +3,14 @@ import { useState } from 'preact/hooks'
 import { answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
+import { Answer } from '../../components/answer.js'
 import { Card } from '../../components/card.js'
-import { ErrorBox } from '../../components/error-box.js'
-import { Loading } from '../../components/loading.js'
 import type { StateAt } from './moment-reader.js'
 import { differing, rowsOf } from './rows.js'
-import { ComparedStates } from './state-table.js'
+import { ComparedStates, type Side } from './state-table.js'
 import { VersionField } from './version-field.js'
+
+type Pair = readonly [Side, Side]
 
 /** `pair` is what stands in the address: `3..7`. */
 export function Compare({
@@ -28,14 +29,13 @@ export function Compare({
   const [one, other] = pair
   const at = (version: number, signal: AbortSignal) =>
     answerOf<StateAt>(api.GET('/users/{userId}/state', { params: { path: { userId }, query: { version } }, signal }))
-  const loaded = useLoaded(`${userId} ${one} ${other}`, async (signal) => [
-    await at(one, signal),
-    await at(other, signal)
-  ])
-  const [left, right] = loaded.data?.map(({ state }) => rowsOf(state)) ?? []
-  const changed = differing(left, right)
-  const names = left && right ? [...new Set([...left.keys(), ...right.keys()])] : []
-
+  const found = useLoaded(
+    `${userId} ${one} ${other}`,
+    async (signal): Promise<Pair> => [
+      { label: `Version ${one}`, rows: rowsOf((await at(one, signal)).state) },
+      { label: `Version ${other} `, rows: rowsOf((await at(other, signal)).state) }
+    ]
+  )
   return (
     <Card title="Compare two versions">
       <div class="versions">
@@ -46,29 +46,28 @@ export function Compare({
           <span>Also what is the same</span>
         </label>
       </div>
-      {loaded.error !== undefined ? (
-        <ErrorBox error={loaded.error} onRetry={loaded.reload} />
-      ) : !left || !right ? (
-        <Loading what="Loading both states" />
-      ) : (
-        <>
-          <p role="status">
-            {changed.size === 0
-              ? 'Nothing differs between the two.'
-              : `${changed.size} ${changed.size === 1 ? 'field differs' : 'fields differ'}.`}
-          </p>
-          {(all || changed.size > 0) && (
-            <ComparedStates
-              names={all ? names : names.filter((name) => changed.has(name))}
-              sides={[
-                { label: `Version ${one}`, rows: left },
-                { label: `Version ${other} `, rows: right }
-              ]}
-              changed={changed}
-            />
-          )}
-        </>
-      )}
+      <Answer of={found} what="both states">
+        {(sides) => <Compared sides={sides} all={all} />}
+      </Answer>
     </Card>
+  )
+}
+
+/** `all` shows also what is the same. */
+function Compared({ sides, all }: { sides: Pair; all: boolean }) {
+  const [left, right] = sides
+  const changed = differing(left.rows, right.rows)
+  const names = new Set([...left.rows.keys(), ...right.rows.keys()])
+  return (
+    <>
+      <p role="status">
+        {changed.size === 0
+          ? 'Nothing differs between the two.'
+          : `${changed.size} ${changed.size === 1 ? 'field differs' : 'fields differ'}.`}
+      </p>
+      {(all || changed.size > 0) && (
+        <ComparedStates names={[...names].filter((name) => all || changed.has(name))} sides={sides} changed={changed} />
+      )}
+    </>
   )
 }

@@ -4,13 +4,13 @@ import { useState } from 'preact/hooks'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import type { Loaded } from '../../api/use-loaded.js'
+import { Answer } from '../../components/answer.js'
 import { Badge } from '../../components/badge.js'
 import { Button } from '../../components/button.js'
 import { Card } from '../../components/card.js'
 import { Empty } from '../../components/empty.js'
 import { ErrorBox } from '../../components/error-box.js'
 import { Icon } from '../../components/icon.js'
-import { Loading } from '../../components/loading.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
 
@@ -76,17 +76,17 @@ export function Snapshots({
     >
       <p role="status">{said}</p>
       {error !== undefined && <ErrorBox error={error} />}
-      {loaded.error !== undefined ? (
-        <ErrorBox error={loaded.error} onRetry={loaded.reload} />
-      ) : !loaded.data ? (
-        <Loading what="Loading snapshots" />
-      ) : loaded.data.snapshots.length === 0 ? (
-        <Empty icon={Camera} title="There are no snapshots yet.">
-          <p>One is made by itself every hundred events. They change how fast a state comes, never what it is.</p>
-        </Empty>
-      ) : (
-        <Table caption="Snapshots" columns={columns} rows={loaded.data.snapshots} keyOf={({ id }) => id} />
-      )}
+      <Answer of={loaded} what="snapshots">
+        {({ snapshots }) =>
+          snapshots.length === 0 ? (
+            <Empty icon={Camera} title="There are no snapshots yet.">
+              <p>One is made by itself every hundred events. They change how fast a state comes, never what it is.</p>
+            </Empty>
+          ) : (
+            <Table caption="Snapshots" columns={columns} rows={snapshots} keyOf={({ id }) => id} />
+          )
+        }
+      </Answer>
       {!mayTake && (
         <p class="fine">
           To take one, sign in with a key that has the scope <code>snapshots:admin</code>.

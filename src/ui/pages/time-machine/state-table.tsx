@@ -40,13 +40,15 @@ export function StateTable({
   )
 }
 
+export type Side = { label: string; rows: Rows }
+
 export function ComparedStates({
   names,
   sides,
   changed
 }: {
   names: readonly string[]
-  sides: readonly { label: string; rows: Rows }[]
+  sides: readonly Side[]
   changed: ReadonlySet<string>
 }) {
   return (

@@ -5,13 +5,12 @@ import { answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
+import { Answer } from '../../components/answer.js'
 import { Badge } from '../../components/badge.js'
 import { Button } from '../../components/button.js'
 import { Card } from '../../components/card.js'
-import { ErrorBox } from '../../components/error-box.js'
 import { Icon } from '../../components/icon.js'
 import { JsonView } from '../../components/json-view.js'
-import { Loading } from '../../components/loading.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { useQuery } from '../../shell/use-query.js'
 import { useUser } from '../user/use-user.js'
@@ -33,13 +32,9 @@ export function TimeMachinePage({ userId }: { userId: string }) {
   return (
     <UserPage userId={userId} user={user.data} view="Time machine">
       <Allowed scopes={['state:read']} what="read states">
-        {user.error !== undefined ? (
-          <ErrorBox error={user.error} onRetry={user.reload} />
-        ) : !user.data ? (
-          <Loading what="Loading the user" />
-        ) : (
-          <History key={userId} userId={userId} head={user.data.version} />
-        )}
+        <Answer of={user} what="the user">
+          {({ version }) => <History key={userId} userId={userId} head={version} />}
+        </Answer>
       </Allowed>
     </UserPage>
   )
@@ -52,7 +47,7 @@ function History({ userId, head }: { userId: string; head: number }) {
   const version = versionIn(query.get('version'), head) ?? head
   const pair = pairIn(query.get('compare'), head)
   const go = (to: number) => change({ version: String(to) })
-  const { moment, error, retry } = useMoment(userId, version)
+  const moment = useMoment(userId, version)
   const snapshots = useLoaded(userId, (signal) =>
     answerOf<SnapshotList>(api.GET('/users/{userId}/snapshots', { params: { path: { userId } }, signal }))
   )
@@ -70,13 +65,9 @@ function History({ userId, head }: { userId: string; head: number }) {
       {pair && (
         <Compare userId={userId} head={head} pair={pair} onPair={(chosen) => change({ compare: chosen.join('..') })} />
       )}
-      {error !== undefined ? (
-        <ErrorBox error={error} onRetry={retry} />
-      ) : moment ? (
-        <Shown moment={moment} />
-      ) : (
-        <Loading what="Loading the state" />
-      )}
+      <Answer of={moment} what="the state">
+        {(moment) => <Shown moment={moment} />}
+      </Answer>
       <Snapshots userId={userId} loaded={snapshots} onVersion={go} />
     </>
   )
@@ -187,7 +178,7 @@ function Slider({
 /** What there was at `version`; until it is known, what was shown before. */
 function useMoment(userId: string, version: number) {
   const { api, can } = useSession()
-  const [shown, setShown] = useState<{ moment?: Moment; error?: unknown }>({})
+  const [shown, setShown] = useState<{ data?: Moment; error?: unknown }>({})
   const reader = useRef<MomentReader | null>(null)
   const withEvents = can(['events:read'])
   useEffect(() => {
@@ -195,14 +186,14 @@ function useMoment(userId: string, version: number) {
       api,
       userId,
       withEvents,
-      onMoment: (moment) => setShown({ moment }),
+      onMoment: (data) => setShown({ data }),
       onError: (error) => setShown({ error })
     })
     reader.current = made
     return made.stop
   }, [api, userId, withEvents])
   useEffect(() => reader.current?.want(version), [version, api, userId, withEvents])
-  return { moment: shown.moment, error: shown.error, retry: () => reader.current?.want(version) }
+  return { data: shown.data, error: shown.error, reload: () => reader.current?.want(version) }
 }
 
 function versionIn(text: string | null, head: number): number | null {

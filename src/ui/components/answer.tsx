@@ -1,8 +1,8 @@
 /** What was loaded, or that it is on its way, or why it did not come. */
 import type { ComponentChildren } from 'preact'
-import type { Loaded } from '../../api/use-loaded.js'
-import { ErrorBox } from '../../components/error-box.js'
-import { Loading } from '../../components/loading.js'
+import type { Loaded } from '../api/use-loaded.js'
+import { ErrorBox } from './error-box.js'
+import { Loading } from './loading.js'
 
 /** `what` names what is loaded: `subscriptions`. */
 export function Answer<T>({
@@ -10,7 +10,7 @@ export function Answer<T>({
   what,
   children
 }: {
-  of: Loaded<T>
+  of: Pick<Loaded<T>, 'data' | 'error' | 'reload'>
   what: string
   children: (data: T) => ComponentChildren
 }) {
