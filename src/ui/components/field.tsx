@@ -5,10 +5,14 @@ type FieldProps = {
   label: string
   value: string
   onInput: (value: string) => void
-  type?: 'text' | 'search' | 'password'
+  type?: 'text' | 'search' | 'password' | 'number' | 'datetime-local'
   placeholder?: string
   /** characters */
   maxLength?: number
+  /** least and greatest, of a number or a moment, and what lies between two (of a moment seconds) */
+  min?: number | string
+  max?: number | string
+  step?: number
   /** key that leads to the field from anywhere on the page */
   shortcut?: string
   /** what may stand in it, below it */

@@ -1,14 +1,14 @@
 /** Goes to the version that was the newest at a moment. */
-import { useId, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { Button } from '../../components/button.js'
 import { ErrorBox } from '../../components/error-box.js'
+import { Field } from '../../components/field.js'
 import type { StateAt } from './moment-reader.js'
 
 export function MomentField({ userId, onVersion }: { userId: string; onVersion: (version: number) => void }) {
   const { api } = useSession()
-  const id = useId()
   const [text, setText] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
@@ -27,17 +27,7 @@ export function MomentField({ userId, onVersion }: { userId: string; onVersion: 
   }
   return (
     <form class="moment" onSubmit={submit}>
-      <div class="field">
-        <label for={id}>Moment (UTC)</label>
-        <input
-          id={id}
-          class="input"
-          type="datetime-local"
-          step={1}
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-        />
-      </div>
+      <Field label="Moment (UTC)" type="datetime-local" step={1} value={text} onInput={setText} />
       <Button type="submit" busy={busy} disabled={text === ''}>
         Go there
       </Button>
