@@ -70,6 +70,41 @@ t.test('a key is made, shown once, copied, and revoked', (t) =>
   })
 )
 
+t.test('a key may expire, at a moment to come', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/api-keys')
+    await signIn(page, ADMIN_KEY)
+    await page.getByRole('button', { name: 'New key' }).click()
+    await page.getByLabel('Name').fill('for a year')
+    await page.getByLabel('state:read').check()
+    const expiry = page.getByLabel('Expires (UTC)')
+    const make = page.getByRole('button', { name: 'Make the key' })
+    for (const passed of ['2001-01-01T00:00', new Date().toISOString().slice(0, 16)]) {
+      await expiry.fill(passed)
+      await make.click()
+      await page.getByText('Give a moment to come.').waitFor()
+    }
+    await expiry.fill('')
+    await expiry.pressSequentially('31122098')
+    await make.click()
+    await page.getByText('Give a date and a time').waitFor()
+    const made = async () => (await service.get('/admin/api-keys', admin)).data.keys as { name: string }[]
+    t.notOk(
+      (await made()).find(({ name }) => name === 'for a year'),
+      'nothing was asked for'
+    )
+    await expiry.fill('2098-12-31T08:30')
+    await make.click()
+    await page.getByRole('button', { name: 'I have it' }).click()
+    const row = page.getByRole('table', { name: 'API keys' }).getByRole('row', { name: 'for a year' })
+    t.match(await row.innerText(), /2098-12-31 08:30:00\.000 UTC/)
+    t.match(
+      (await made()).find(({ name }) => name === 'for a year'),
+      { expiresAt: '2098-12-31T08:30:00.000Z' }
+    )
+  })
+)
+
 t.test('a dry run of the archive is asked for, and counts', (t) =>
   visit(t, { browser, url }, async ({ page, open }) => {
     await open('/ui/archive')

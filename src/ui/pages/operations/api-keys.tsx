@@ -86,6 +86,7 @@ const columnsWith = (onRevoke: (key: Key) => void): readonly Column<Key>[] => [
   { name: 'May', cell: ({ scopes }) => <span class="breakable">{scopes.join(', ')}</span> },
   { name: 'State', cell: (key) => <KeyState of={key} /> },
   { name: 'Made', cell: ({ createdAt }) => <RelativeTime at={createdAt} /> },
+  { name: 'Expires', cell: ({ expiresAt }) => (expiresAt ? <RelativeTime at={expiresAt} exact /> : 'never') },
   { name: 'Last used', cell: ({ lastUsedAt }) => (lastUsedAt ? <RelativeTime at={lastUsedAt} /> : 'never') },
   {
     name: 'Actions',

@@ -38,23 +38,36 @@ export function NewKeyDialog({ onMade, onClose }: { onMade: () => void; onClose:
   )
 }
 
+const UNFINISHED = 'Give a date and a time, or leave it empty.'
+const PASSED = 'Give a moment to come.'
+/** Years have four digits. */
+const LATEST = '9999-12-31T23:59'
+
 function NewKeyForm({ onMade, onClose }: { onMade: (key: string) => void; onClose: () => void }) {
   const { api, me } = useSession()
   const [name, setName] = useState('')
   const [scopes, setScopes] = useState<Scope[]>([])
   const [busy, setBusy] = useState(false)
+  const [expiry, setExpiry] = useState('')
   const [problem, setProblem] = useState<string>()
+  const [expiryProblem, setExpiryProblem] = useState<string>()
   const [error, setError] = useState<unknown>(null)
 
   async function submit(event: SubmitEvent): Promise<void> {
     event.preventDefault()
     setError(null)
+    // A date without a time has no value; the browser alone knows that something was begun.
+    const whole = (event.currentTarget as HTMLFormElement).checkValidity()
+    const expiresAt = expiry === '' ? null : new Date(`${expiry}Z`)
+    const wrong = !whole ? UNFINISHED : expiresAt && expiresAt.getTime() <= Date.now() ? PASSED : undefined
+    setExpiryProblem(wrong)
     const missing = name.trim() === '' ? 'Say who uses it.' : scopes.length === 0 ? 'Choose what it may do.' : undefined
     setProblem(missing)
-    if (missing) return
+    if (missing || wrong) return
     setBusy(true)
     try {
-      const made = await answerOf(api.POST('/admin/api-keys', { body: { name: name.trim(), scopes } }))
+      const body = { name: name.trim(), scopes, ...(expiresAt && { expiresAt: expiresAt.toISOString() }) }
+      const made = await answerOf(api.POST('/admin/api-keys', { body }))
       onMade(made.key)
     } catch (err) {
       setError(err)
@@ -78,6 +91,15 @@ function NewKeyForm({ onMade, onClose }: { onMade: (key: string) => void; onClos
         choices={me.scopes.map((scope) => ({ value: scope, label: scope }))}
         chosen={scopes}
         onChange={(chosen) => setScopes(me.scopes.filter((scope) => chosen.includes(scope)))}
+      />
+      <Field
+        label="Expires (UTC)"
+        type="datetime-local"
+        max={LATEST}
+        value={expiry}
+        problem={expiryProblem}
+        hint="From then on it is refused. Left empty, it never expires."
+        onInput={setExpiry}
       />
       {error !== null && <ErrorBox error={error} />}
       <div class="actions end">
