@@ -32,8 +32,8 @@ export function Compare({
   const found = useLoaded(
     `${userId} ${one} ${other}`,
     async (signal): Promise<Pair> => [
-      { label: `Version ${one}`, rows: rowsOf((await at(one, signal)).state) },
-      { label: `Version ${other} `, rows: rowsOf((await at(other, signal)).state) }
+      { key: 'one', label: `Version ${one}`, rows: rowsOf((await at(one, signal)).state) },
+      { key: 'other', label: `Version ${other}`, rows: rowsOf((await at(other, signal)).state) }
     ]
   )
   return (

@@ -40,7 +40,8 @@ export function StateTable({
   )
 }
 
-export type Side = { label: string; rows: Rows }
+/** Two sides may have one label, and never one `key`. */
+export type Side = { key: string; label: string; rows: Rows }
 
 export function ComparedStates({
   names,
@@ -57,8 +58,8 @@ export function ComparedStates({
       <thead>
         <tr>
           <th scope="col">Field</th>
-          {sides.map(({ label }) => (
-            <th key={label} scope="col">
+          {sides.map(({ key, label }) => (
+            <th key={key} scope="col">
               {label}
             </th>
           ))}
@@ -70,8 +71,8 @@ export function ComparedStates({
             <th scope="row" class="mono">
               {name} {changed.has(name) && <Badge tone="info">differs</Badge>}
             </th>
-            {sides.map(({ label, rows }) => (
-              <td key={label} data-name={label} class="mono">
+            {sides.map(({ key, label, rows }) => (
+              <td key={key} data-name={label} class="mono">
                 <span class="breakable">{rows.get(name) ?? <span class="soft">not there</span>}</span>
               </td>
             ))}

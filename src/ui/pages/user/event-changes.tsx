@@ -54,13 +54,15 @@ type Rows = ReturnType<typeof rowsOf>
 function Changes({ before, after }: { before: Rows | undefined; after: Rows }) {
   if (!before) {
     const names = [...after.keys()].filter((name) => after.get(name) !== 'null')
-    return <ComparedStates names={names} sides={[{ label: 'The first state', rows: after }]} changed={NONE} />
+    return (
+      <ComparedStates names={names} sides={[{ key: 'after', label: 'The first state', rows: after }]} changed={NONE} />
+    )
   }
   const changed = [...differing(before, after)]
   if (changed.length === 0) return <p>Nothing: the state is the same as before.</p>
   const sides = [
-    { label: 'Before', rows: before },
-    { label: 'After', rows: after }
+    { key: 'before', label: 'Before', rows: before },
+    { key: 'after', label: 'After', rows: after }
   ]
   return <ComparedStates names={changed} sides={sides} changed={NONE} />
 }
