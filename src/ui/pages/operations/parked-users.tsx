@@ -8,7 +8,7 @@ import { Button } from '../../components/button.js'
 import { ConfirmDialog } from '../../components/dialog.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
-import { userPath } from '../user-id.js'
+import { eventPath } from '../user-id.js'
 
 type Parked = AnswerOf<'/admin/projections/{name}/parked'>
 type ParkedUser = Parked['users'][number]
@@ -41,7 +41,7 @@ export function ParkedUsers({ name, count, onChange }: { name: string; count: nu
     {
       name: 'User',
       cell: ({ userId, version }) => (
-        <a href={userPath(userId)}>
+        <a href={eventPath(userId, version)} title="The event that holds the user up">
           <code>{userId}</code> version {version}
         </a>
       )
