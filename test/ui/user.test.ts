@@ -200,6 +200,7 @@ t.test('an event that is not there is said not to be', (t) =>
   visit(t, { browser, url }, async ({ page, open }) => {
     await open(`${timeline}/events/7`)
     await page.getByText('VERSION_NOT_FOUND').waitFor()
+    t.equal(await page.getByRole('link', { name: /^Version \d/ }).count(), 0, 'nothing leads to what may not be there')
     await open(`${timeline}/events/first`)
     await page.getByText('a whole number from 1').waitFor()
     await page.getByRole('link', { name: 'To the timeline' }).click()

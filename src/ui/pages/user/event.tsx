@@ -1,5 +1,6 @@
 /** One event of a user: what is known of it, as it was stored and as it is shown, and what it changed. */
 import { ChevronLeft, ChevronRight, MapPinOff } from 'lucide'
+import { ApiError } from '../../api/api-error.js'
 import { type AnswerOf, answerOf, type Event } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
 import { type Loaded, useLoaded } from '../../api/use-loaded.js'
@@ -72,20 +73,24 @@ function EventDetail({ userId, version, found }: { userId: string; version: numb
       })
     )
   )
+  // The version before may be as far beyond the newest.
+  const missing = found.error instanceof ApiError && found.error.status === 404
   return (
     <>
-      <nav class="actions" aria-label="Events beside this one">
-        {version > 1 && (
-          <ButtonLink href={eventPath(userId, version - 1)}>
-            <Icon of={ChevronLeft} /> Version {version - 1}
-          </ButtonLink>
-        )}
-        {found.error === undefined && !(near.data && version >= near.data.version) && (
-          <ButtonLink href={eventPath(userId, version + 1)}>
-            Version {version + 1} <Icon of={ChevronRight} />
-          </ButtonLink>
-        )}
-      </nav>
+      {!missing && (
+        <nav class="actions" aria-label="Events beside this one">
+          {version > 1 && (
+            <ButtonLink href={eventPath(userId, version - 1)}>
+              <Icon of={ChevronLeft} /> Version {version - 1}
+            </ButtonLink>
+          )}
+          {found.error === undefined && !(near.data && version >= near.data.version) && (
+            <ButtonLink href={eventPath(userId, version + 1)}>
+              Version {version + 1} <Icon of={ChevronRight} />
+            </ButtonLink>
+          )}
+        </nav>
+      )}
       <Answer of={found} what="the event">
         {({ stored, shown }) => (
           <>
