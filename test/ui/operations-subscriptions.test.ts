@@ -71,7 +71,7 @@ t.test('a dead letter is discarded with a reason, of a subscription to all tenan
     await open('/ui/subscriptions/audit?scope=global')
     await signIn(page, ADMIN_KEY)
     await page.getByRole('button', { name: 'Discard all' }).click()
-    await page.getByRole('button', { name: 'Discard all' }).last().click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Discard all' }).click()
     await page.getByText('Say why first.').waitFor()
     t.equal((await read(`${PATH}/audit?scope=global`)).dead, 1, 'not without a reason')
     await page.getByLabel('Reason').fill('a test account')
@@ -82,6 +82,19 @@ t.test('a dead letter is discarded with a reason, of a subscription to all tenan
     t.match(page.url(), /scope=global&status=discarded$/)
   })
   t.equal((await read(`${PATH}/audit?scope=global`)).dead, 0)
+})
+
+t.test('a list that is read again, because more is owed, leaves the focus where it was', async (t) => {
+  await refused(t, 'growing')
+  await visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/subscriptions/growing')
+    await signIn(page, ADMIN_KEY)
+    await page.getByRole('button', { name: 'Discard all' }).focus()
+    t.equal((await service.append(newUserId(), [userCreated('second')], { headers: admin })).statusCode, 201)
+    await page.getByRole('table', { name: 'Owed events' }).locator('tbody tr').nth(1).waitFor()
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog', { name: 'Discard all dead letters?' }).waitFor()
+  })
 })
 
 t.test('a subscription is paused and resumed', async (t) => {

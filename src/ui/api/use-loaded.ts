@@ -82,7 +82,8 @@ export function usePages<Item, Page extends { next: string | null }>(
     running.current?.abort()
     const leave = new AbortController()
     running.current = leave
-    setState({ key, pages, loading: true })
+    // What is read again stays until it is there, and with it the focus.
+    setState((before) => ({ key, pages: before.key === key ? before.pages : [], loading: true }))
     latest.current(pages.at(-1)?.next ?? undefined, leave.signal).then(
       (page) => {
         if (!leave.signal.aborted) setState({ key, pages: [...pages, page], loading: false })
