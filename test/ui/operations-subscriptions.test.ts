@@ -97,6 +97,25 @@ t.test('a list that is read again, because more is owed, leaves the focus where 
   })
 })
 
+t.test('a look at how it is that fails takes nothing away from who is answering a question', async (t) => {
+  await refused(t, 'asked')
+  await visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/subscriptions/asked')
+    await signIn(page, ADMIN_KEY)
+    await page.getByRole('button', { name: 'Discard all' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Reason').fill('a test account')
+    const look = /\/admin\/subscriptions\/asked\?/
+    await page.route(look, (route) => route.abort())
+    await page.getByText('The service does not answer').waitFor()
+    await page.unroute(look)
+    t.equal(await dialog.getByLabel('Reason').inputValue(), 'a test account')
+    await dialog.getByRole('button', { name: 'Discard all' }).click()
+    await page.getByText('Nothing of this kind.').waitFor()
+    await page.getByText('The service does not answer').waitFor({ state: 'detached' })
+  })
+})
+
 t.test('a subscription is paused and resumed', async (t) => {
   await refused(t, 'held')
   await visit(t, { browser, url }, async ({ page, open }) => {

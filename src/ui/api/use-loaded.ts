@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 
 export type Loaded<T> = {
-  /** the newest answer; stays while another one is on its way for the same `key` */
+  /** the newest answer; stays for the same `key` while another one is on its way, and when that fails */
   data: T | undefined
   error: unknown
   loading: boolean
@@ -34,7 +34,8 @@ export function useLoaded<T>(key: string | null, load: (signal: AbortSignal) => 
         if (!leave.signal.aborted) setState({ key, data, loading: false })
       },
       (error: unknown) => {
-        if (!leave.signal.aborted) setState({ key, error, loading: false })
+        if (!leave.signal.aborted)
+          setState(({ data }) => ({ key, ...(data !== undefined && { data }), error, loading: false }))
       }
     )
     return () => leave.abort()

@@ -1,4 +1,4 @@
-/** What was loaded, or that it is on its way, or why it did not come. */
+/** What was loaded, or that it is on its way, or why it did not come. What was there before an error stays below it. */
 import type { ComponentChildren } from 'preact'
 import type { Loaded } from '../api/use-loaded.js'
 import { ErrorBox } from './error-box.js'
@@ -14,7 +14,11 @@ export function Answer<T>({
   what: string
   children: (data: T) => ComponentChildren
 }) {
-  if (of.error !== undefined) return <ErrorBox error={of.error} onRetry={of.reload} />
-  if (of.data === undefined) return <Loading what={`Loading ${what}`} />
-  return <>{children(of.data)}</>
+  const { data, error, reload } = of
+  return (
+    <>
+      {error !== undefined && <ErrorBox error={error} onRetry={reload} />}
+      {data !== undefined ? children(data) : error === undefined && <Loading what={`Loading ${what}`} />}
+    </>
+  )
 }
