@@ -1,13 +1,13 @@
 /** How many events there are of each type, and how much room they take. */
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { OPERATOR, useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { type Loaded, useLoaded } from '../../api/use-loaded.js'
 import { Answer } from '../../components/answer.js'
 import { Card } from '../../components/card.js'
 import { grouped, mebibytes } from '../../components/numbers.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { type Column, Table } from '../../components/table.js'
-import { useEvery } from '../operations/use-every.js'
 
 type Statistics = AnswerOf<'/stats/events'>
 type OfType = { eventType: string; count: number; share: number }

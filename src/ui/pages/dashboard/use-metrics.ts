@@ -2,8 +2,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { useLoaded } from '../../api/use-loaded.js'
-import { useEvery } from '../operations/use-every.js'
 import { createMetricHistory, type Point } from './metric-history.js'
 import type { Sample } from './metric-numbers.js'
 

@@ -2,12 +2,12 @@
 import { CircleCheck } from 'lucide'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Answer } from '../../components/answer.js'
 import { Card } from '../../components/card.js'
 import { Empty } from '../../components/empty.js'
 import { type Column, Table } from '../../components/table.js'
-import { useEvery } from './use-every.js'
 
 type Status = AnswerOf<'/admin/status'>
 type Follower = NonNullable<Status['followers']>[number]

@@ -3,6 +3,7 @@ import { RotateCw } from 'lucide'
 import { useState } from 'preact/hooks'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
 import { Answer } from '../../components/answer.js'
@@ -15,7 +16,6 @@ import { Page } from '../../components/page.js'
 import { RelativeTime } from '../../components/relative-time.js'
 import { Holdups } from './holdups.js'
 import { ParkedUsers } from './parked-users.js'
-import { useEvery } from './use-every.js'
 
 type Projections = AnswerOf<'/admin/projections'>
 type Projection = Projections['projections'][number]

@@ -3,6 +3,7 @@ import { Pause, Play } from 'lucide'
 import { useState } from 'preact/hooks'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
 import { Answer } from '../../components/answer.js'
@@ -16,7 +17,6 @@ import { RelativeTime } from '../../components/relative-time.js'
 import { useQuery } from '../../shell/use-query.js'
 import { Outbox } from './outbox.js'
 import { addressed, counted, type Named, type Subscription, SubscriptionState } from './subscription.js'
-import { useEvery } from './use-every.js'
 
 const LOOK_MS = 3000
 

@@ -2,6 +2,7 @@
 import { Webhook } from 'lucide'
 import { type AnswerOf, answerOf } from '../../api/client.js'
 import { useSession } from '../../api/session.js'
+import { useEvery } from '../../api/use-every.js'
 import { useLoaded } from '../../api/use-loaded.js'
 import { Allowed } from '../../components/allowed.js'
 import { Answer } from '../../components/answer.js'
@@ -11,7 +12,6 @@ import { Empty } from '../../components/empty.js'
 import { Page } from '../../components/page.js'
 import { type Column, Table } from '../../components/table.js'
 import { counted, type Subscription, SubscriptionState, subscriptionPath } from './subscription.js'
-import { useEvery } from './use-every.js'
 
 const LOOK_MS = 5000
 
