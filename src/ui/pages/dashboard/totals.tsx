@@ -20,7 +20,7 @@ export function Totals() {
   const { api, can } = useSession()
   const found = useLoaded('statistics', (signal) => answerOf<Statistics>(api.GET('/stats/events', { signal })))
   // After an error as well: what is shown here may hang on a wall.
-  useEvery(LOOK_MS, true, found.reload)
+  useEvery(LOOK_MS, found.reload)
   return (
     <div class="side-by-side">
       <ByType of={found} />
@@ -102,7 +102,7 @@ function Tiers() {
   const found = useLoaded('tiers', (signal) =>
     answerOf<AnswerOf<'/admin/archive'>>(api.GET('/admin/archive', { signal }))
   )
-  useEvery(LOOK_AT_ARCHIVE_MS, true, found.reload)
+  useEvery(LOOK_AT_ARCHIVE_MS, found.reload)
   return (
     <Answer of={found} what="the archive">
       {({ hot, cold, offline }) => (

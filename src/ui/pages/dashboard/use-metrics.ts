@@ -39,7 +39,7 @@ export function useMetrics(): Metrics {
   const { data, error, reload } = useLoaded('metrics', (signal) =>
     answerOf<Sample>(api.GET('/admin/metrics', { params: { query: { name: NAMES } }, signal }))
   )
-  useEvery(LOOK_MS, true, reload)
+  useEvery(LOOK_MS, reload)
   const history = useRef(createMetricHistory({ windowSeconds: WINDOW_SECONDS }))
   const known = useRef(new Set<string>())
   const [shown, setShown] = useState<Pick<Metrics, 'latest' | 'points' | 'instances'>>({

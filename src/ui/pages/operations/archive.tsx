@@ -40,7 +40,7 @@ function ArchiveDetails() {
   const [asking, setAsking] = useState<'dry' | 'real' | null>(null)
   const found = useLoaded('archive', (signal) => answerOf<Archive>(api.GET('/admin/archive', { signal })))
   const busy = found.data?.runs.some(({ status }) => status === 'waiting' || status === 'running') ?? false
-  useEvery(busy ? LOOK_CLOSELY_MS : LOOK_MS, found.error === undefined, found.reload)
+  useEvery(busy ? LOOK_CLOSELY_MS : LOOK_MS, found.reload)
   return (
     <Answer of={found} what="the archive">
       {({ hot, cold, offline, afterDays, nextRun, runs, partitions, heldBackBy }) => (

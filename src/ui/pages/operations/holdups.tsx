@@ -19,7 +19,7 @@ const LOOK_MS = 10_000
 export function Holdups() {
   const { api } = useSession()
   const found = useLoaded('status', (signal) => answerOf<Status>(api.GET('/admin/status', { signal })))
-  useEvery(LOOK_MS, found.error === undefined, found.reload)
+  useEvery(LOOK_MS, found.reload)
   return (
     <Card title="What holds it up" flush>
       <Answer of={found} what="the status">

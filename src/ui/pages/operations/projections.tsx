@@ -37,7 +37,7 @@ function ProjectionList() {
   const { api } = useSession()
   const found = useLoaded('projections', (signal) => answerOf<Projections>(api.GET('/admin/projections', { signal })))
   const building = found.data?.projections.some(({ rebuild }) => rebuild !== null) ?? false
-  useEvery(building ? LOOK_CLOSELY_MS : LOOK_MS, found.error === undefined, found.reload)
+  useEvery(building ? LOOK_CLOSELY_MS : LOOK_MS, found.reload)
   return (
     <Answer of={found} what="projections">
       {({ projections }) =>

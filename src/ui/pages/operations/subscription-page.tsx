@@ -42,7 +42,7 @@ function Details(named: Named) {
       api.GET('/admin/subscriptions/{name}', { params: addressed(named), signal })
     )
   )
-  useEvery(LOOK_MS, found.error === undefined, found.reload)
+  useEvery(LOOK_MS, found.reload)
   return (
     <Answer of={found} what="the subscription">
       {(subscription) => (

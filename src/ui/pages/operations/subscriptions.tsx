@@ -28,7 +28,7 @@ function SubscriptionList() {
   const found = useLoaded('subscriptions', (signal) =>
     answerOf<AnswerOf<'/admin/subscriptions'>>(api.GET('/admin/subscriptions', { signal }))
   )
-  useEvery(LOOK_MS, found.error === undefined, found.reload)
+  useEvery(LOOK_MS, found.reload)
   return (
     <Answer of={found} what="subscriptions">
       {({ subscriptions }) => (
