@@ -169,7 +169,7 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   registerAuth(app, services.access)
   if (parts.rateLimit) await registerRateLimit(app, parts.rateLimit, OPERATIONS)
   await shedLoad(app)
-  if (parts.turns) registerTurns(app, parts.turns)
+  registerTurns(app, parts.turns)
   registerAudit(app, services.audit)
   if (parts.metrics) serveMetrics(app, register)
   await registerOpenApi(app, { shown: parts.docs })

@@ -22,11 +22,15 @@ declare module 'fastify' {
 /** `share`: slots that a tenant has while there are others. */
 export type Turns = { turns: Pick<FairSlots, 'enter' | 'leave'>; share: number }
 
-/** To be called after registerAuth. Requests that act for no tenant take no turns. */
-export function registerTurns(app: FastifyInstance, { turns, share }: Turns): void {
-  const weightOf = ({ routeOptions }: FastifyRequest): number => (routeOptions.config.large ? share : 1)
-
+/** To be called after registerAuth. Requests that act for no tenant take no turns, and none does without `turns`. */
+export function registerTurns(app: FastifyInstance, turnsOfTenants: Turns | undefined): void {
   app.decorateRequest('turnOf', null)
+  if (!turnsOfTenants) {
+    app.decorateRequest('endTurn', () => {})
+    return
+  }
+  const { turns, share } = turnsOfTenants
+  const weightOf = ({ routeOptions }: FastifyRequest): number => (routeOptions.config.large ? share : 1)
   app.decorateRequest('endTurn', function () {
     if (this.turnOf === null) return
     turns.leave(this.turnOf, weightOf(this))

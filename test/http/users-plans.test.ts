@@ -8,6 +8,7 @@ import { createCursors } from '../../src/domain/cursor.js'
 import { registerAuth } from '../../src/http/auth.js'
 import { userRoutes } from '../../src/http/routes/users.js'
 import { components } from '../../src/http/schemas.js'
+import { registerTurns } from '../../src/http/turns.js'
 import { createDirectoryService } from '../../src/services/directory.js'
 import { createFollow } from '../../src/services/follow.js'
 import { testDb } from '../support/db.js'
@@ -35,6 +36,7 @@ t.test('every documented query is answered from an index', async (t) => {
   t.teardown(() => app.close())
   for (const component of components) app.addSchema(component)
   registerAuth(app, { authenticate: () => ANYBODY })
+  registerTurns(app, undefined)
   await app.register(userRoutes, {
     directory: createDirectoryService({ db: watched.db, follow, buckets: 1 }),
     cursors: createCursors('none')

@@ -9,6 +9,7 @@ import { handleError } from '../../src/http/errors.js'
 import { feedRoutes } from '../../src/http/routes/feed.js'
 import { components } from '../../src/http/schemas.js'
 import { createStreamSlots } from '../../src/http/stream-slots.js'
+import { registerTurns } from '../../src/http/turns.js'
 import { startLoop } from '../../src/loop.js'
 import { testFeed } from '../services/feed-parts.js'
 import { logins, newKey } from '../services/parts.js'
@@ -126,6 +127,7 @@ t.test(
     app.setErrorHandler(handleError)
     for (const component of components) app.addSchema(component)
     registerAuth(app, { authenticate: () => ANYBODY })
+    registerTurns(app, undefined)
     const slots = createStreamSlots({ max: 10, perClientMax: 10 })
     await app.register(feedRoutes, { feed, slots, requestTimeoutMs: 1000, heartbeatMs: 100, stalledMs: 400 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -197,7 +197,7 @@ function createMask() {
     found
       .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, nameOf)
       .replaceAll(/(?<![\w-])[0-9a-f]{12}(?![\w-])/g, nameOf)
-      .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, momentOf)
+      .replaceAll(/\d{4}-\d\d-\d\dT\d\d(:|%3A)\d\d\1\d\d\.\d{3}Z/g, (moment) => momentOf(decodeURIComponent(moment)))
       .replaceAll(/\b(cursor|after)=[\w%-]+/g, '$1=<cursor>')
 
   function masked(value: unknown, name = ''): unknown {
