@@ -16,6 +16,7 @@ const ASKED = [
   'if-match',
   'if-none-match',
   'last-event-id',
+  'traceparent',
   'x-request-id',
   'x-tenant-id'
 ]
