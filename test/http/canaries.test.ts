@@ -1,10 +1,11 @@
 /**
  * Personal data stays with whom it belongs to: a thousand texts that stand nowhere else are sent as data of users, through every
  * operation of the contract, in requests that succeed and in requests that are spoilt. None of them appears in the log of the
- * process at its most talkative, in the metrics, or in anything that another tenant is answered.
+ * process at its most talkative, in the metrics, in the traces, or in anything that another tenant is answered.
  */
 import t from 'tap'
 import { ADMIN_KEY, bearing, GUARDED } from '../support/access.js'
+import { startCollector } from '../support/collector.js'
 import { testDatabase } from '../support/db.js'
 import { createInputs, type Input, type OpenApi } from '../support/fuzz-inputs.js'
 import { startProcess } from '../support/process.js'
@@ -47,8 +48,11 @@ const words = {
 }
 
 const database = await testDatabase(t)
+const collector = await startCollector(t)
 const service = await startProcess(t, {
   ...GUARDED,
+  OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+  OTEL_BSP_MAX_QUEUE_SIZE: '1000000',
   DATABASE_URL: database.url,
   LOG_LEVEL: 'trace',
   WEBHOOK_PRIVATE_ADDRESSES: 'true',
@@ -203,7 +207,7 @@ t.test('nothing of it in what another tenant is answered, right or wrong', async
   }
 })
 
-t.test('nothing of it in the metrics, nor in the log', async (t) => {
+t.test('nothing of it in the metrics, the log, or the traces', async (t) => {
   const { status, body } = await ask({ method: 'GET', url: '/metrics', headers: {} }, bearing(ADMIN_KEY))
   t.equal(status, 200)
   t.match(body, /event_store_events_total\{event_type="UserUpdated"/, 'they count what was sent')
@@ -215,4 +219,13 @@ t.test('nothing of it in the metrics, nor in the log', async (t) => {
     'it is no log of nothing'
   )
   t.strictSame(service.output.filter((line) => canariesIn(line).length > 0).slice(0, 10), [])
+
+  const names = new Set(collector.spans.map(({ name }) => name))
+  for (const name of ['POST /users/{userId}/events', 'append', 'append batch', 'state', 'snapshot', 'projection batch'])
+    t.ok(names.has(name), `there are spans of ${name}`)
+  t.ok(collector.spans.length > REQUESTS, `${collector.spans.length} spans`)
+  t.strictSame(
+    collector.bodies.flatMap((body) => canariesIn(body.toString('latin1'))),
+    []
+  )
 })
