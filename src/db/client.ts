@@ -2,7 +2,7 @@
  * The one file that owns the driver (postgres.js). It runs single statements only, each in autocommit, and keeps these
  * promises around them, which the driver does not (DESIGN D3):
  * - a result whose rows do not match the server's count is an error, never an answer;
- * - a statement that gets no reply within its deadline fails, and the silent socket is destroyed;
+ * - a statement that gets no reply within its deadline fails, and its connection is destroyed;
  * - the line before the pool is bounded in length and time;
  * - every failure is a DbError that tells whether the statement may have been carried out, without its parameters.
  */
@@ -63,6 +63,9 @@ export type Db = {
   close(timeoutMs?: number): Promise<void>
 }
 
+/** `socket` is the one that it has, or had last; null before the first. */
+type Connection = { sql: postgres.Sql<Record<string, never>>; socket: Socket | null }
+
 type RunOptions = QueryOptions & { rowsAsArrays?: boolean }
 
 type Result = object[] & { command: string | null; count: number | null; columns: unknown[] | null }
@@ -76,47 +79,55 @@ const asText = { serialize: (value: string) => value, parse: (value: string) => 
 export function openDb(url: string, options: DbOptions = {}): Db {
   const { poolMax = 10, waitingMax = 1000, waitMs = 5000, statementTimeoutMs = 5000, prepare = true } = options
   const deadlineMs = statementTimeoutMs + 1000
-  const sockets = new Set<Socket>()
   const openSocket = createSocketOpener()
-  const slots = createSlots({ slots: poolMax, waitingMax, waitMs })
-  const sql = postgres(url, {
-    max: poolMax,
-    connect_timeout: 5,
-    // Looking up array types costs a query a connection, and one that dies in it is an unhandled rejection.
-    fetch_types: false,
-    onnotice: () => {},
-    backoff: backoffSeconds,
-    socket(target: SocketTarget) {
-      const socket = openSocket(target)
-      // Listening for its end would not do: the driver takes all listeners away when it begins TLS.
-      for (const old of sockets) if (old.destroyed) sockets.delete(old)
-      sockets.add(socket)
-      return socket
-    },
-    types: { json: { to: 114, from: [114, 3802], ...asText }, date: { to: 1184, from: [1082, 1114, 1184], ...asText } },
-    connection: {
-      application_name: options.applicationName ?? 'user-event-store',
-      statement_timeout: statementTimeoutMs,
-      lock_timeout: Math.min(2000, statementTimeoutMs),
-      idle_in_transaction_session_timeout: 5000,
-      default_transaction_isolation: 'read committed',
-      synchronous_commit: 'on',
-      TimeZone: 'UTC',
-      jit: 'off',
-      ...(options.role === undefined ? {} : { role: options.role })
-    }
-  } as postgres.Options<Record<string, postgres.PostgresType>>)
+
+  /** A driver of one connection each, which is made when it is needed: so it is we who choose, and know, which one runs a query. */
+  function createConnection(): Connection {
+    const sql = postgres(url, {
+      max: 1,
+      connect_timeout: 5,
+      // Looking up array types costs a query a connection, and one that dies in it is an unhandled rejection.
+      fetch_types: false,
+      onnotice: () => {},
+      backoff: backoffSeconds,
+      socket(target: SocketTarget) {
+        connection.socket = openSocket(target)
+        return connection.socket
+      },
+      types: {
+        json: { to: 114, from: [114, 3802], ...asText },
+        date: { to: 1184, from: [1082, 1114, 1184], ...asText }
+      },
+      connection: {
+        application_name: options.applicationName ?? 'user-event-store',
+        statement_timeout: statementTimeoutMs,
+        lock_timeout: Math.min(2000, statementTimeoutMs),
+        idle_in_transaction_session_timeout: 5000,
+        default_transaction_isolation: 'read committed',
+        synchronous_commit: 'on',
+        TimeZone: 'UTC',
+        jit: 'off',
+        ...(options.role === undefined ? {} : { role: options.role })
+      }
+    } as postgres.Options<Record<string, postgres.PostgresType>>)
+    const connection: Connection = { sql, socket: null }
+    return connection
+  }
+
+  const connections = Array.from({ length: poolMax }, createConnection)
+  const slots = createSlots({ slots: connections, waitingMax, waitMs })
 
   async function runOnce(
+    connection: Connection,
     text: string,
     params: readonly Param[],
     { rowsAsArrays, prepare: prepared = true }: RunOptions
   ): Promise<object[]> {
-    const query = sql.unsafe(text, params as Param[], { prepare: prepare && prepared })
+    const query = connection.sql.unsafe(text, params as Param[], { prepare: prepare && prepared })
     const result = (await beforeDeadline(
       rowsAsArrays ? query.values() : query,
       deadlineMs,
-      sockets
+      connection
     )) as unknown as Result
     // After a query that died between its rows the driver counts the next one's from there and leaves holes. One that
     // it lost track of gets a result in which the server never said that the statement was complete.
@@ -138,7 +149,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   async function run(text: string, params: readonly Param[], options: RunOptions): Promise<object[]> {
     for (let tries = 0; ; tries++) {
       try {
-        return await slots.run(() => runOnce(text, params, options).catch(afterClosing))
+        return await slots.run((connection) => runOnce(connection, text, params, options).catch(afterClosing))
       } catch (thrown) {
         const err = toDbError(thrown)
         const wait = RETRY_AFTER_MS[tries]
@@ -152,8 +163,8 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   async function close(timeoutMs = 5000): Promise<void> {
     // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).
     await slots.drain(timeoutMs)
-    await sql.end({ timeout: 0 })
-    for (const socket of sockets) socket.destroy()
+    await Promise.all(connections.map(({ sql }) => sql.end({ timeout: 0 })))
+    for (const { socket } of connections) socket?.destroy()
   }
 
   function actingFor(tenants: Tenants | null): Db {
@@ -188,24 +199,24 @@ async function afterClosing(thrown: unknown): Promise<never> {
   throw err
 }
 
-const SETTLED_MS = 500
-
 /**
- * Settles as `query` does, or rejects with an outcome unknown after `deadlineMs`. Sockets that received
- * nothing since shortly after the start are destroyed then: the server's own timeout has passed, so a socket that still
- * waits is dead, and an idle one is no loss. (Which of them carries the query the driver does not tell.)
+ * Settles as `query` does, or rejects with an outcome unknown after `deadlineMs`, when the connection is destroyed: the server's own
+ * timeout has passed, so it is dead, or nobody knows what it is about.
  */
-function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, sockets: Set<Socket>): Promise<T> {
+function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, connection: Connection): Promise<T> {
   return new Promise((resolve, reject) => {
-    let timer = setTimeout(() => {
-      const heard = new Map([...sockets].map((socket) => [socket, socket.bytesRead]))
-      timer = setTimeout(() => {
-        // With an error, or the driver would keep a query that waits for its connection, and carry it out some time later.
-        const silent = new Error('The database does not reply.')
-        for (const [socket, bytesRead] of heard) if (socket.bytesRead === bytesRead) socket.destroy(silent)
-        reject(new DbError('unknown', 'NO_REPLY', null, `The database did not reply within ${deadlineMs} ms.`))
-      }, deadlineMs - SETTLED_MS)
-    }, SETTLED_MS)
-    query.then(resolve, reject).then(() => clearTimeout(timer))
+    function giveUp(): void {
+      // With an error, or the driver would keep a query that waits for its connection, and carry it out some time later.
+      connection.socket?.destroy(new Error('The database does not reply.'))
+      reject(new DbError('unknown', 'NO_REPLY', null, `The database did not reply within ${deadlineMs} ms.`))
+    }
+    // What came while this process was busy is read first.
+    const timer = setTimeout(() => setImmediate(() => !settled && giveUp()), deadlineMs)
+    let settled = false
+    function settle(): void {
+      settled = true
+      clearTimeout(timer)
+    }
+    query.then(resolve, reject).then(settle)
   })
 }

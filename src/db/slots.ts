@@ -1,25 +1,24 @@
 /** A bounded waiting line before a bounded number of slots: more work than both is refused at once, not queued for ever. */
 import { DbError } from './pg-error.js'
 
-export type Slots = ReturnType<typeof createSlots>
-
-/** `slots` run at once; up to `waitingMax` wait, each for at most `waitMs`. */
-export function createSlots({ slots, waitingMax, waitMs }: { slots: number; waitingMax: number; waitMs: number }) {
-  const waiting = new Set<() => void>()
-  let free = slots
+/**
+ * Work runs in one of `slots` at a time; up to `waitingMax` wait, each for at most `waitMs`. The slot that was free last is taken first: of
+ * connections, that is the one whose process the machine has at hand. One whose work failed is taken last.
+ */
+export function createSlots<Slot>(parts: { slots: readonly Slot[]; waitingMax: number; waitMs: number }) {
+  const { slots, waitingMax, waitMs } = parts
+  const waiting = new Set<(slot: Slot) => void>()
+  const free = [...slots]
   let onDrained: (() => void) | null = null
 
-  function acquire(): Promise<void> | undefined {
+  function acquire(): Slot | Promise<Slot> {
     if (onDrained) throw new DbError('unavailable', 'CONNECTION_ENDED', null, 'The database pool is closed.')
-    if (free > 0) {
-      free--
-      return undefined
-    }
+    if (free.length > 0) return free.pop()!
     if (waiting.size >= waitingMax) throw busy(`${waiting.size} queries are waiting already`)
     return new Promise((resolve, reject) => {
-      const enter = () => {
+      const enter = (slot: Slot) => {
         clearTimeout(timer)
-        resolve()
+        resolve(slot)
       }
       const timer = setTimeout(() => {
         waiting.delete(enter)
@@ -29,25 +28,29 @@ export function createSlots({ slots, waitingMax, waitMs }: { slots: number; wait
     })
   }
 
-  function release(): void {
+  function release(slot: Slot, failed: boolean): void {
     const [next] = waiting
     if (next) {
       waiting.delete(next)
-      next()
-    } else {
-      free++
-      if (free === slots) onDrained?.()
+      next(slot)
+      return
     }
+    if (failed) free.unshift(slot)
+    else free.push(slot)
+    if (free.length === slots.length) onDrained?.()
   }
 
   return {
     /** Runs `work` in a slot. Throws a DbError `unavailable` (code POOL_BUSY) without running it when the line is full or slow. */
-    async run<T>(work: () => Promise<T>): Promise<T> {
-      await acquire()
+    async run<T>(work: (slot: Slot) => Promise<T>): Promise<T> {
+      const slot = await acquire()
+      let failed = true
       try {
-        return await work()
+        const result = await work(slot)
+        failed = false
+        return result
       } finally {
-        release()
+        release(slot, failed)
       }
     },
 
@@ -59,7 +62,7 @@ export function createSlots({ slots, waitingMax, waitMs }: { slots: number; wait
           clearTimeout(timer)
           resolve()
         }
-        if (free === slots) onDrained()
+        if (free.length === slots.length) onDrained()
       })
     }
   }

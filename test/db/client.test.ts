@@ -207,7 +207,7 @@ t.test('the line before the pool is bounded: one more than its limit is refused 
 })
 
 t.test('the line before the pool is bounded in time, and a place given up is free for the next', async (t) => {
-  const slots = createSlots({ slots: 1, waitingMax: 1, waitMs: 100 })
+  const slots = createSlots({ slots: ['only'], waitingMax: 1, waitMs: 100 })
   let finish = () => {}
   const working = slots.run(() => new Promise<void>((resolve) => (finish = resolve)))
   for (let turns = 0; turns < 3; turns++) {
@@ -224,6 +224,22 @@ t.test('the line before the pool is bounded in time, and a place given up is fre
     { message: 'of the work' }
   )
   t.equal(await slots.run(async () => 'free again'), 'free again')
+})
+
+t.test('the connection that was used last is used next, and one whose query failed after all others', async (t) => {
+  const { db } = await testDb(t, { poolMax: 3 })
+  const used = async () => (await db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]!.pid
+  const together = () =>
+    Promise.all([1, 2, 3].map(() => db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid, pg_sleep(0.05)')))
+  const pids = new Set((await together()).map(([row]) => row!.pid))
+  t.equal(pids.size, 3)
+  const last = await used()
+  for (let turn = 0; turn < 5; turn++) t.equal(await used(), last)
+  t.match(await failureOf(db.query('SELECT 1 / 0')), { outcome: 'definite' })
+  const other = await used()
+  t.ok(pids.has(other))
+  t.not(other, last)
+  t.equal(await used(), other)
 })
 
 t.test('no error holds a parameter, neither of a statement nor of Drizzle', async (t) => {
