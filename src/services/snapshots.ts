@@ -92,27 +92,27 @@ export function createSnapshotService(parts: {
 
   async function make(key: StreamKey, reason: string, createdBy: string): Promise<Taken> {
     const startedAt = performance.now()
-    const { version, fingerprint, state, replay: how } = await replay.stateAt(key, { useCache: false })
-    const metadata = {
-      reason,
-      eventCount: how.eventsApplied,
-      snapshotSize: Buffer.byteLength(JSON.stringify(state)),
-      createdBy
-    }
-    const created = await insertSnapshot(db, bucketFor(key), key, {
-      id: uuidV7(),
-      version,
-      state,
-      fingerprint,
-      metadata
-    })
-    if (created) {
+    const { version, fingerprint, text, replay: how } = await replay.stateAt(key, { useCache: false })
+    const made = await insertSnapshot(
+      db,
+      bucketFor(key),
+      key,
+      {
+        id: uuidV7(),
+        version,
+        stateText: text,
+        fingerprint,
+        metadata: { reason, eventCount: how.eventsApplied, snapshotSize: Buffer.byteLength(text), createdBy }
+      },
+      policy.retain
+    )
+    if (made) {
       metrics.snapshotCreated(reason, (performance.now() - startedAt) / 1000)
-      await deleteSnapshotsBeyond(db, bucketFor(key), key, policy.retain, fingerprint)
+      return { created: true, snapshot: made }
     }
     const snapshot = await selectSnapshotAt(db, bucketFor(key), key, version, fingerprint)
     if (!snapshot) throw snapshotNotFound(key.userId)
-    return { created, snapshot }
+    return { created: false, snapshot }
   }
 
   /** Tells whether it was made; a user whose events cannot be folded is reported. */

@@ -6,7 +6,8 @@ import { userSnapshots } from '../db/tables.js'
 import type { StreamKey } from '../domain/event.js'
 import type { Fingerprints, Snapshot } from '../domain/snapshot.js'
 
-export type NewSnapshot = Omit<Snapshot, 'createdAt' | 'aggregateId' | 'tenantId'>
+/** `stateText` is its state as JSON. */
+export type NewSnapshot = Omit<Snapshot, 'createdAt' | 'aggregateId' | 'tenantId' | 'state'> & { stateText: string }
 export type SnapshotSummary = Omit<Snapshot, 'state'>
 
 const { aggregateId, bucket: bucketColumn, tenantId, version, fingerprint: fingerprintColumn } = userSnapshots
@@ -24,17 +25,26 @@ const ofUser = (bucket: number, key: StreamKey) =>
   and(eq(bucketColumn, bucket), eq(aggregateId, key.userId), eq(tenantId, key.tenantId))
 
 /**
- * Stores a snapshot unless the same one is there; tells whether it did. One of its version and fingerprint with another state
- * is replaced: rules and events being the same, that state cannot be right.
+ * Stores a snapshot unless the same one is there, and then deletes all but the `retain` best ones of the user. Returns it, or null if it
+ * was there. One of its version and fingerprint with another state is replaced: rules and events being the same, that state cannot be right.
  */
-export async function insertSnapshot(db: Db, bucket: number, key: StreamKey, snapshot: NewSnapshot): Promise<boolean> {
-  const { id, version: at, fingerprint, state, metadata } = snapshot
-  const acting = db.as(key.tenantId)
-  const [row] = await acting.query<{ stored: boolean }>(
-    `SELECT keep_snapshot($1::smallint, $2::uuid, $3::uuid, $4::uuid, $5::integer, $6, $7::text::jsonb, $8::text::jsonb) AS stored`,
-    [bucket, key.userId, key.tenantId, id, at, fingerprint, JSON.stringify(state), JSON.stringify(metadata)]
+export async function insertSnapshot(
+  db: Db,
+  bucket: number,
+  key: StreamKey,
+  { stateText, ...snapshot }: NewSnapshot,
+  retain: number
+): Promise<SnapshotSummary | null> {
+  const { id, version: at, fingerprint, metadata } = snapshot
+  const [row] = await db.as(key.tenantId).query<{ stored: boolean; createdAt: string }>(
+    `SELECT kept.stored, date_trunc('milliseconds', now()) AS "createdAt",
+       CASE WHEN kept.stored THEN drop_snapshots($1::smallint, $2::uuid, $3::uuid, $9::integer, $6) END AS dropped
+     FROM (SELECT keep_snapshot($1::smallint, $2::uuid, $3::uuid, $4::uuid, $5::integer, $6, $7::text::jsonb, $8::text::jsonb) AS stored OFFSET 0) kept`,
+    [bucket, key.userId, key.tenantId, id, at, fingerprint, stateText, JSON.stringify(metadata), retain]
   )
-  return row!.stored
+  const { stored, createdAt } = row!
+  if (!stored) return null
+  return { ...snapshot, aggregateId: key.userId, tenantId: key.tenantId, createdAt: new Date(createdAt).toISOString() }
 }
 
 /** Snapshots of a user without their states, newest first, at most 1,000. */
