@@ -37,8 +37,11 @@ export function errorForLog(err: unknown, depth = 0): LoggedError {
 
 const SECRET_HEADERS = ['authorization', 'cookie', 'proxy-authorization', 'set-cookie', 'x-api-key']
 
+/** Where lines may hold headers. Any place (`*`) would be looked for in the id of every request, which takes longer than the rest of its logger. */
+const PLACES = ['headers', 'req.headers', 'request.headers', 'res.headers', 'reply.headers', 'response.headers']
+
 /** Options of pino. */
 export const logOptions = {
   serializers: { err: (err: unknown) => errorForLog(err) },
-  redact: SECRET_HEADERS.flatMap((name) => ['headers', '*.headers'].map((place) => `${place}["${name}"]`))
+  redact: SECRET_HEADERS.flatMap((name) => PLACES.map((place) => `${place}["${name}"]`))
 }

@@ -70,7 +70,14 @@ t.test('causes that go round in a circle end', (t) => {
 t.test('headers that let somebody in are blacked out', (t) => {
   for (const name of ['authorization', 'cookie', 'set-cookie', 'x-api-key']) {
     const headers = { [name]: 'hunter2', host: 'example.com' }
-    for (const fields of [{ headers }, { req: { headers } }, { res: { headers } }]) {
+    for (const fields of [
+      { headers },
+      { req: { headers } },
+      { request: { headers } },
+      { res: { headers } },
+      { reply: { headers } },
+      { response: { headers } }
+    ]) {
       const { text } = logged(fields)
       t.notMatch(text, 'hunter2')
       t.match(text, 'example.com')
