@@ -24,7 +24,10 @@ export function appends(prepare: () => Promise<Small>): Scenario[] {
       ...common,
       name: 'append 1 event, 1 client',
       measure: post('service', 1, 1),
-      limits: [{ name: 'one-row commits, 1 connection', measure: inserts(1, 1), bar: 0.5 }]
+      limits: [
+        { name: 'one-row commits, 1 connection', measure: inserts(1, 1), bar: 0.5 },
+        { name: 'POST that does nothing', measure: post('nothing', 1, 1) }
+      ]
     },
     {
       ...common,
