@@ -1,11 +1,11 @@
 /** The same at a large database as at a small one, both of which nothing else is done with. */
-import { until } from '../../support/wait.js'
 import { lazily } from '../lazily.js'
 import type { LoadPlan } from '../load.js'
-import type { Database, Machine, Server } from '../machine.js'
+import type { Machine, Server } from '../machine.js'
 import { bulkUser, EVENTS_PER_USER, seedEvents } from '../seed.js'
-import { bodyOf, drain, eventsPath, JSON_BODY, statePath, succeeded } from './requests.js'
+import { bodyOf, eventsPath, JSON_BODY, statePath, succeeded } from './requests.js'
 import type { Bench, Measure, Scenario } from './scenario.js'
+import { settle } from './settle.js'
 
 const SMALL_EVENTS = 10_000
 /** Users that are appended to and read again and again; all others are read cold. */
@@ -129,22 +129,4 @@ function* coldUsers(users: number, times: number): Generator<string[], never> {
   for (let turn = 0; turn < step; turn++)
     yield Array.from({ length: count }, (_, i) => bulkUser(HOT_USERS + i * step + turn))
   throw new Error('All users have been read.')
-}
-
-/** Waits until background work has caught up with what was filled in: it would be measured otherwise. */
-async function settle({ sql }: Database, { url }: Server, note: (text: string) => void): Promise<void> {
-  const isSettled = async (): Promise<boolean> => {
-    const [row] = await sql.unsafe<{ behind: string }[]>(
-      `SELECT (SELECT max(position) FROM user_events WHERE bucket = 0) - coalesce((SELECT min(position) FROM workers WHERE name IN ('statistics', 'snapshots')), 0) AS behind`
-    )
-    const answer = await fetch(`${url}/admin/projections`)
-    if (!answer.ok) return false
-    const { projections } = (await answer.json()) as { projections: { lagEvents: number }[] }
-    const behind = Math.max(Number(row!.behind), ...projections.map(({ lagEvents }) => lagEvents))
-    note(`background work has ${behind} events to go`)
-    return behind === 0
-  }
-  await until(isSettled, { timeoutMs: 7_200_000, everyMs: 5000, what: 'background work to catch up' })
-  await sql.unsafe('CHECKPOINT')
-  await drain(await fetch(`${url}/stats/events`))
 }

@@ -8,6 +8,7 @@ import { residentBytes } from '../machine.js'
 import { seedUsers } from '../seed.js'
 import { drain, eventsPath, NDJSON, statePath } from './requests.js'
 import type { Bench, Measure, Scenario } from './scenario.js'
+import { settle } from './settle.js'
 
 const STREAMED = 1_000_000
 const FOLDED = 200_000
@@ -24,6 +25,9 @@ export function memory({ bring, note }: Bench): Scenario[] {
     const sizes = [FIRST_PAGE, STREAMED, STREAMED / TENTH, FOLDED, FOLDED / TENTH]
     const users = new Map(sizes.map((events) => [events, randomUUID()]))
     for (const [events, userId] of users) await seedUsers(database.sql, [userId], events)
+    const worker = await machine.startService(database, SETTINGS)
+    await settle(database, worker, note)
+    await worker.stop()
     return { machine, database, users }
   })
   const grows =
