@@ -13,6 +13,7 @@ import type { User } from '../domain/user.js'
 import type { Metrics } from '../observe/metrics.js'
 import { type Tracer, untraced } from '../observe/tracing.js'
 import {
+  FIRST_SLICE_EVENTS,
   type FoldStart,
   type FoldTarget,
   NO_END,
@@ -108,7 +109,7 @@ export function createReplayService(parts: {
   async function* slices(key: StreamKey, { snapshot, events, targetVersion }: FoldStart): AsyncGenerator<FoldEvent[]> {
     const bucket = bucketOf(key.userId, buckets)
     const ahead = [Promise.resolve(events)]
-    let asked = (snapshot?.version ?? 0) + SLICE_EVENTS
+    let asked = (snapshot?.version ?? 0) + FIRST_SLICE_EVENTS
     for (let slice = ahead.shift(); slice; slice = ahead.shift()) {
       for (; asked < targetVersion && ahead.length < SLICES_AHEAD; asked += SLICE_EVENTS) {
         const upTo = Math.min(asked + SLICE_EVENTS, targetVersion)

@@ -11,6 +11,9 @@ import { assertOnline } from './tiers.js'
 /** Events in one slice: bounds what a replay holds in memory at once. */
 export const SLICE_EVENTS = 1000
 
+/** Events in the first one, which tells how many there are: nothing else goes on meanwhile, so it is soon read. */
+export const FIRST_SLICE_EVENTS = 200
+
 /** Above every version: the end of a span that goes on to the newest event. */
 export const NO_END = 2_147_483_647
 
@@ -109,7 +112,15 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
   const acting = db.as(key.tenantId)
   const [row] = await acting.query<LoadRow>(
     LOAD,
-    [bucket, key.userId, key.tenantId, target.version ?? null, target.at ?? null, target.fingerprint, SLICE_EVENTS],
+    [
+      bucket,
+      key.userId,
+      key.tenantId,
+      target.version ?? null,
+      target.at ?? null,
+      target.fingerprint,
+      FIRST_SLICE_EVENTS
+    ],
     { repeatable: true }
   )
   if (!row) return { headVersion: 0, targetVersion: 0, snapshot: null, ignored: null, events: [] }
@@ -121,41 +132,51 @@ export async function selectFoldStart(db: Db, bucket: number, key: StreamKey, ta
     targetVersion: row.target,
     snapshot: state && { version: row.snapshotVersion!, state, asOf: instantOf(Number(row.snapshotAsOf)) },
     ignored: row.state !== null && state === null ? 'broken' : row.stale ? 'stale' : null,
-    events: await complete(acting, bucket, key, { after: from, upTo: row.target }, parseSlice(key, row))
+    events: await complete(
+      acting,
+      bucket,
+      key,
+      { after: from, upTo: row.target, limit: FIRST_SLICE_EVENTS },
+      parseSlice(key, row)
+    )
   }
 }
 
 /** Versions of a user's stream: after the one, up to the other. */
 export type VersionSpan = { after: number; upTo: number }
 
+/** The first events of a span, at most so many. */
+type Slice = VersionSpan & { limit: number }
+
 /** The first events of a span, in order, at most SLICE_EVENTS of them. Throws ARCHIVE_OFFLINE. */
 export async function selectSlice(db: Db, bucket: number, key: StreamKey, span: VersionSpan): Promise<FoldEvent[]> {
   const acting = db.as(key.tenantId)
-  const row = await selectSliceRow(acting, 'user_events', bucket, key, span)
-  return await complete(acting, bucket, key, span, parseSlice(key, row))
+  const slice = { ...span, limit: SLICE_EVENTS }
+  const row = await selectSliceRow(acting, 'user_events', bucket, key, slice)
+  return await complete(acting, bucket, key, slice, parseSlice(key, row))
 }
 
 /**
- * `kept`, the first events of a span that are in user_events, with those that are missing before them: they are in the archive (see
+ * `kept`, the first events of a slice that are in user_events, with those that are missing before them: they are in the archive (see
  * tiers.ts). Of a span without an end nothing is missing where there is nothing.
  */
 async function complete(
   db: Db,
   bucket: number,
   key: StreamKey,
-  { after, upTo }: VersionSpan,
+  { after, upTo, limit }: Slice,
   kept: FoldEvent[]
 ): Promise<FoldEvent[]> {
-  const missing = { after, upTo: kept.length > 0 ? kept[0]!.version - 1 : upTo }
+  const missing = { after, upTo: kept.length > 0 ? kept[0]!.version - 1 : upTo, limit }
   if (missing.upTo <= after || (kept.length === 0 && upTo === NO_END)) return kept
-  const expected = Math.min(SLICE_EVENTS, missing.upTo - after)
+  const expected = Math.min(limit, missing.upTo - after)
   const row = await selectSliceRow(db, 'user_events_archive', bucket, key, missing)
   if (row.first !== after + 1 || row.last !== after + expected) {
     const where = 'e."aggregateId" = $2::uuid AND e.version > $3::integer AND e.version <= $4::integer'
     await assertOnline(db, where, [bucket, key.userId, after, after + expected])
   }
   const archived = parseSlice(key, row)
-  return after + expected === missing.upTo ? [...archived, ...kept].slice(0, SLICE_EVENTS) : archived
+  return after + expected === missing.upTo ? [...archived, ...kept].slice(0, limit) : archived
 }
 
 async function selectSliceRow(
@@ -163,13 +184,13 @@ async function selectSliceRow(
   table: 'user_events' | 'user_events_archive',
   bucket: number,
   key: StreamKey,
-  { after, upTo }: VersionSpan
+  { after, upTo, limit }: Slice
 ): Promise<SliceRow> {
   const [row] = await db.query<SliceRow>(
     `${sliceOf(table)}
     WHERE e.bucket = $1::smallint AND e."aggregateId" = $2::uuid AND e.version > $3::integer AND e.version <= $4::integer
     ORDER BY e.version LIMIT $5::integer) e`,
-    [bucket, key.userId, after, upTo, SLICE_EVENTS],
+    [bucket, key.userId, after, upTo, limit],
     { repeatable: true }
   )
   return row!

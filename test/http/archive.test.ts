@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
+import { FIRST_SLICE_EVENTS, SLICE_EVENTS } from '../../src/store/replay.js'
 import { type Line, randomLines, registerMoved } from '../domain/history-lines.js'
 import { answersOf, archived, FAST, followed, sameAnswers, someUsers } from '../support/archive.js'
 import { updates, userCreated, userDeleted, userUpdated } from '../support/events.js'
@@ -87,6 +88,33 @@ t.test('what readers see does not change while events move', async (t) => {
   for (; !done; rounds++) sameAnswers(t, before, await answersOf(service, shown))
   t.equal((await running).status, 'done')
   t.ok(rounds > 0, `${rounds} rounds of ${before.size} answers while it ran`)
+})
+
+t.test('a fold goes from the archive over to the log, wherever one ends and the other begins', async (t) => {
+  const service = await testService(t, { background: true, env: FAST })
+  const { append, get } = service
+  const [first, slice] = [FIRST_SLICE_EVENTS, SLICE_EVENTS]
+  for (const [gone, kept] of [
+    [first - 50, 100],
+    [first - 1, 3],
+    [first, first + slice],
+    [first + 1, 1],
+    [first + slice + 50, 100]
+  ] as const) {
+    const user = (await oldUser(service, gone))[0]!.aggregateId
+    for (let sent = 0; sent < kept; sent += slice)
+      t.equal((await append(user, updates(Math.min(slice, kept - sent)))).statusCode, 201)
+    const ends = [1, first - 1, first, first + 1, gone, gone + 1, first + slice, first + slice + 1, gone + kept]
+    const folds = [...new Set(ends)].filter((end) => end <= gone + kept)
+    const answers = () => Promise.all(folds.map((end) => get(`/users/${user}/state?useSnapshot=false&version=${end}`)))
+    const before = await answers()
+    t.ok(before.every(({ statusCode }) => statusCode === 200))
+    await followed(service)
+    t.equal((await archived(service, old)).events, gone)
+    const after = await answers()
+    for (const [i, end] of folds.entries())
+      t.strictSame(after[i]!.data, before[i]!.data, `${gone} archived, ${kept} kept, up to ${end}`)
+  }
 })
 
 t.test('retries, expected versions and the life of a user are what they were', async (t) => {

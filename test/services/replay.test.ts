@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { FoldEvent, StreamKey } from '../../src/domain/event.js'
 import { fold, nothingFolded, type Replay } from '../../src/domain/replay.js'
-import { SLICE_EVENTS } from '../../src/store/replay.js'
+import { FIRST_SLICE_EVENTS, SLICE_EVENTS } from '../../src/store/replay.js'
 import { histories } from '../domain/histories.js'
 import { logins, newKey, type Parts, testParts } from './parts.js'
 
@@ -113,7 +113,7 @@ t.test('a broken snapshot is counted and every event is folded instead; a stale 
 t.test('streams longer than a slice are folded to the end, from any start', async (t) => {
   const parts = await testParts(t)
   const key = newKey()
-  const count = 2 * SLICE_EVENTS + 3
+  const count = FIRST_SLICE_EVENTS + 2 * SLICE_EVENTS + 3
   await parts.seed(key, logins(count))
   const { state } = await parts.replay.stateAt(key, { version: 2 })
   async function check(targets: number[], snapshotVersion: number | null) {
@@ -123,7 +123,9 @@ t.test('streams longer than a slice are folded to the end, from any start', asyn
       t.match(found, { version, replay: { snapshotVersion, eventsApplied: version - (snapshotVersion ?? 0) } })
     }
   }
-  const edges = [1, 2].flatMap((slices) => [-1, 0, 1].map((more) => slices * SLICE_EVENTS + more))
+  const edges = [0, 1, 2].flatMap((slices) =>
+    [-1, 0, 1].map((more) => FIRST_SLICE_EVENTS + slices * SLICE_EVENTS + more)
+  )
   await check([1, ...edges, count], null)
   await parts.putSnapshot(key, { version: 2, state })
   await check([2, 3, ...edges.map((version) => version + 2)], 2)
@@ -134,9 +136,11 @@ t.test('a hole in the stream is an error, never a state', async (t) => {
   for (const [missing, head] of [
     [1, 3],
     [2, 3],
-    [SLICE_EVENTS, SLICE_EVENTS + 2],
-    [SLICE_EVENTS + 1, SLICE_EVENTS + 2]
-  ] as const) {
+    ...[FIRST_SLICE_EVENTS, FIRST_SLICE_EVENTS + SLICE_EVENTS].flatMap((end) => [
+      [end, end + 2],
+      [end + 1, end + 2]
+    ])
+  ] as [missing: number, head: number][]) {
     const key = newKey()
     await parts.seed(
       key,
