@@ -1,6 +1,7 @@
 /** What projections read of the log, wherever the events are: by position, or one user's by version. */
 import type { Db } from '../db/client.js'
 import type { JsonObject } from '../domain/event.js'
+import { instantOf } from '../domain/formats.js'
 import type { ProjectedEvent } from '../domain/projection.js'
 import { assertOnline } from './tiers.js'
 
@@ -29,7 +30,7 @@ const eventOf = (row: EventRow): ProjectedEvent => ({
   version: row.version,
   eventType: row.eventType,
   schemaVersion: row.schemaVersion,
-  createdAt: new Date(Number(row.createdAtMs)).toISOString(),
+  createdAt: instantOf(Number(row.createdAtMs)),
   eventData: JSON.parse(row.eventData) as JsonObject,
   ...(row.traceparent === undefined ? {} : { traceparent: row.traceparent })
 })

@@ -1,5 +1,6 @@
 /** The users as they are: a directory to search, and what happened on each day. */
 import { builtInTypes, type Catalog } from '../catalog.js'
+import { instantOf } from '../formats.js'
 import type { ProjectedEvent, Projection, ProjectionTable, Row, TableRow } from '../projection.js'
 import { STATE_VERSION, type User } from '../user.js'
 
@@ -69,7 +70,7 @@ const indexedOrNull = (text: string | null): string | null => text && indexed(te
 /** What a time column can hold of a text that an effect may have put in its place. */
 function instant(text: string | null): string | null {
   const ms = text === null ? Number.NaN : Date.parse(text)
-  return Number.isNaN(ms) || ms < YEAR_1 ? null : new Date(ms).toISOString()
+  return Number.isNaN(ms) || ms < YEAR_1 ? null : instantOf(ms)
 }
 const YEAR_1 = Date.UTC(-1, 12) + 366 * 86_400_000
 
