@@ -216,7 +216,7 @@ export const settings = Type.Object({
   TENANT_SHARE: integer(
     1,
     100_000,
-    8,
+    6,
     'requests of one tenant that are worked on at once while other tenants send some, too; more wait for their turn'
   ),
   STREAMS_MAX: integer(1, 100_000, 1000, 'streams and waiting reads of the feed open at once'),

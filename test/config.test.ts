@@ -53,7 +53,7 @@ t.test('an empty environment gives the defaults', async (t) => {
     DATABASE_PREPARE: true,
     ROW_LEVEL_SECURITY: true,
     RATE_LIMIT_PER_SECOND: 0,
-    TENANT_SHARE: 8,
+    TENANT_SHARE: 6,
     STREAMS_MAX: 1000,
     STREAMS_PER_CLIENT_MAX: 100,
     EXPORTS_MAX: 16,
