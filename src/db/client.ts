@@ -63,8 +63,8 @@ export type Db = {
   close(timeoutMs?: number): Promise<void>
 }
 
-/** `socket` is the one that it has, or had last; null before the first. */
-type Connection = { sql: postgres.Sql<Record<string, never>>; socket: Socket | null }
+/** `socket` is the one that it has, or had last; null before the first. `idle` is whether no statement is on it. */
+type Connection = { sql: postgres.Sql<Record<string, never>>; socket: Socket | null; idle: boolean }
 
 type RunOptions = QueryOptions & { rowsAsArrays?: boolean }
 
@@ -110,7 +110,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
         ...(options.role === undefined ? {} : { role: options.role })
       }
     } as postgres.Options<Record<string, postgres.PostgresType>>)
-    const connection: Connection = { sql, socket: null }
+    const connection: Connection = { sql, socket: null, idle: true }
     return connection
   }
 
@@ -124,10 +124,8 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     { rowsAsArrays, prepare: prepared = true }: RunOptions
   ): Promise<object[]> {
     const query = connection.sql.unsafe(text, params as Param[], { prepare: prepare && prepared })
-    const result = (await beforeDeadline(
-      rowsAsArrays ? query.values() : query,
-      deadlineMs,
-      connection
+    const result = (await beforeDeadline(rowsAsArrays ? query.values() : query, deadlineMs, () =>
+      discardSilent(connection)
     )) as unknown as Result
     // After a query that died between its rows the driver counts the next one's from there and leaves holes. One that
     // it lost track of gets a result in which the server never said that the statement was complete.
@@ -146,10 +144,37 @@ export function openDb(url: string, options: DbOptions = {}): Db {
     return rows
   }
 
+  /**
+   * Destroys a connection whose statement got no reply, and all that are idle: what silenced one may have silenced them, which nobody would know
+   * before a statement had waited on each; they are soon made again. With an error, or the driver would keep a query that waits for its
+   * connection, and carry it out some time later.
+   */
+  function discardSilent(silent: Connection): void {
+    for (const connection of connections)
+      if (connection === silent || connection.idle)
+        connection.socket?.destroy(new Error('The database does not reply.'))
+  }
+
+  async function runOn(
+    connection: Connection,
+    text: string,
+    params: readonly Param[],
+    options: RunOptions
+  ): Promise<object[]> {
+    connection.idle = false
+    try {
+      return await runOnce(connection, text, params, options)
+    } catch (thrown) {
+      return await afterClosing(thrown)
+    } finally {
+      connection.idle = true
+    }
+  }
+
   async function run(text: string, params: readonly Param[], options: RunOptions): Promise<object[]> {
     for (let tries = 0; ; tries++) {
       try {
-        return await slots.run((connection) => runOnce(connection, text, params, options).catch(afterClosing))
+        return await slots.run((connection) => runOn(connection, text, params, options))
       } catch (thrown) {
         const err = toDbError(thrown)
         const wait = RETRY_AFTER_MS[tries]
@@ -199,20 +224,17 @@ async function afterClosing(thrown: unknown): Promise<never> {
   throw err
 }
 
-/**
- * Settles as `query` does, or rejects with an outcome unknown after `deadlineMs`, when the connection is destroyed: the server's own
- * timeout has passed, so it is dead, or nobody knows what it is about.
- */
-function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, connection: Connection): Promise<T> {
+/** Settles as `query` does, or calls `giveUp` and rejects with an outcome unknown after `deadlineMs`, when the server's own timeout has passed. */
+function beforeDeadline<T>(query: PromiseLike<T>, deadlineMs: number, giveUp: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
-    function giveUp(): void {
-      // With an error, or the driver would keep a query that waits for its connection, and carry it out some time later.
-      connection.socket?.destroy(new Error('The database does not reply.'))
+    let settled = false
+    function expire(): void {
+      if (settled) return
+      giveUp()
       reject(new DbError('unknown', 'NO_REPLY', null, `The database did not reply within ${deadlineMs} ms.`))
     }
     // What came while this process was busy is read first.
-    const timer = setTimeout(() => setImmediate(() => !settled && giveUp()), deadlineMs)
-    let settled = false
+    const timer = setTimeout(() => setImmediate(expire), deadlineMs)
     function settle(): void {
       settled = true
       clearTimeout(timer)

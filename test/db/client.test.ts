@@ -72,6 +72,20 @@ t.test('a silent network: the query fails as unknown at its deadline, and the po
   t.ok(healed.tookMs < 1000, `healed in ${Math.round(healed.tookMs)} ms`)
 })
 
+t.test('a silent network: connections that are idle are not found out one by one', async (t) => {
+  const { proxy, db } = await dbBehindProxy(t, { poolMax: 4, statementTimeoutMs: 500 })
+  await Promise.all([1, 2, 3, 4].map(() => db.query('SELECT pg_sleep(0.05)')))
+  const before = proxy.accepted()
+  proxy.abandon()
+  t.match(await failureOf(one(db)), { outcome: 'unknown' })
+  for (let turn = 0; turn < 4; turn++) {
+    const healed = await timed(one(db))
+    t.equal(healed.result, 1)
+    t.ok(healed.tookMs < 500, `in ${Math.round(healed.tookMs)} ms`)
+  }
+  t.ok(proxy.accepted() > before)
+})
+
 t.test('a silent network from the start: what failed is not carried out later', async (t) => {
   const { proxy, db, database } = await dbBehindProxy(t, { statementTimeoutMs: 500 })
   await database.run('CREATE TABLE notes (n integer)')

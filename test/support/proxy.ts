@@ -12,6 +12,8 @@ export type Proxy = {
   silence(): void
   /** Passes on what comes from now on, on connections old and new; bytes that were dropped stay lost. */
   pass(): void
+  /** Drops every byte for good on the connections that are open now, without closing any; new ones are passed on. */
+  abandon(): void
   /**
    * Cuts the connection that carries `marker` to the database: before the bytes with it are passed on, or when the database
    * replies to them, of which the client sees nothing. Resolves when it was cut; once only.
@@ -36,6 +38,7 @@ type Cut = { marker: string; when: 'before' | 'after'; done: () => void }
 export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl)
   const pairs = new Set<[Socket, Socket]>()
+  const abandoned = new Set<[Socket, Socket]>()
   let mode: 'pass' | 'silent' | 'hang up' = 'pass'
   let accepted = 0
   let cut: Cut | null = null
@@ -59,7 +62,7 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
       doomed?.done()
     }
     client.on('data', (bytes) => {
-      if (mode === 'silent') return
+      if (mode === 'silent' || abandoned.has(pair)) return
       if (cut && bytes.includes(cut.marker)) {
         doomed = cut
         cut = null
@@ -69,7 +72,7 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
     })
     database.on('data', (bytes) => {
       if (doomed) return destroy()
-      if (mode === 'silent') return
+      if (mode === 'silent' || abandoned.has(pair)) return
       if (cutReply) {
         cutReply.left -= bytes.length
         if (cutReply.left <= 0) {
@@ -128,6 +131,9 @@ export async function startProxy(t: Test, databaseUrl: string): Promise<Proxy> {
     },
     hangUp: () => {
       mode = 'hang up'
+    },
+    abandon: () => {
+      for (const pair of pairs) abandoned.add(pair)
     },
     cutOn: (marker, when) =>
       new Promise((resolve) => {
