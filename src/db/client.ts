@@ -70,6 +70,9 @@ type RunOptions = QueryOptions & { rowsAsArrays?: boolean }
 
 type Result = object[] & { command: string | null; count: number | null; columns: unknown[] | null }
 
+/** Longest wait for the server to close its connections, seconds. */
+const GOODBYE_S = 1
+
 /** Waits before the second and the third try of a repeatable statement, ms. */
 const RETRY_AFTER_MS = [20, 100]
 
@@ -186,9 +189,10 @@ export function openDb(url: string, options: DbOptions = {}): Db {
   }
 
   async function close(timeoutMs = 5000): Promise<void> {
-    // The driver's own end waits for ever for queries that died with their connection (porsager/postgres 1097, 1130).
     await slots.drain(timeoutMs)
-    await Promise.all(connections.map(({ sql }) => sql.end({ timeout: 0 })))
+    // Until the server has closed them, too: it may be about to be stopped. The driver would wait for ever for a query that died with its
+    // connection (porsager/postgres 1097, 1130).
+    await Promise.all(connections.map(({ sql }) => sql.end({ timeout: GOODBYE_S })))
     for (const { socket } of connections) socket?.destroy()
   }
 
