@@ -16,7 +16,7 @@ export const HUNG_UP = 'HUNG_UP'
 export const backoffSeconds = (failures: number): number => Math.min(0.2, 0.01 * 2 ** failures)
 
 /**
- * What the driver calls for a socket. It gets one that is still connecting: the driver's first message waits in it, and
+ * What a driver calls for a socket; each driver needs one of its own. It gets one that is still connecting: the driver's first message waits in it, and
  * a failure to connect reaches the driver as an event. (A promise that rejects instead would cost the pool a slot for good.)
  */
 export function createSocketOpener(): (target: SocketTarget) => Socket {

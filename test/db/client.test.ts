@@ -464,7 +464,9 @@ t.test('of several hosts another is taken while one is away, and all away is tol
   }
   const one = open(away.host, here.host)
   for (let n = 0; n < 10; n++) t.match(await until(() => one.query('SELECT 1 AS n').catch(() => null)), [{ n: 1 }])
-  const { result, tookMs } = await timed(failureOf(open(away.host, away.host).query('SELECT 1')))
-  t.match(result, { outcome: 'unavailable', sqlState: 'ECONNREFUSED' })
-  t.ok(tookMs < 1000, `${Math.round(tookMs)} ms`)
+  const none = open(away.host, away.host)
+  for (const failed of await Promise.all([1, 2, 3, 4].map(() => timed(failureOf(none.query('SELECT 1')))))) {
+    t.match(failed.result, { outcome: 'unavailable', sqlState: 'ECONNREFUSED' })
+    t.ok(failed.tookMs < 1000, `${Math.round(failed.tookMs)} ms`)
+  }
 })
