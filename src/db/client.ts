@@ -63,8 +63,8 @@ export type Db = {
   close(timeoutMs?: number): Promise<void>
 }
 
-/** `socket` is the one that it has, or had last; null before the first. `idle` is whether no statement is on it. */
-type Connection = { sql: postgres.Sql<Record<string, never>>; socket: Socket | null; idle: boolean }
+/** `socket` is the one that it has, or had last; null before the first. */
+type Connection = { sql: postgres.Sql<Record<string, never>>; socket: Socket | null }
 
 type RunOptions = QueryOptions & { rowsAsArrays?: boolean }
 
@@ -112,7 +112,7 @@ export function openDb(url: string, options: DbOptions = {}): Db {
         ...(options.role === undefined ? {} : { role: options.role })
       }
     } as postgres.Options<Record<string, postgres.PostgresType>>)
-    const connection: Connection = { sql, socket: null, idle: true }
+    const connection: Connection = { sql, socket: null }
     return connection
   }
 
@@ -152,31 +152,13 @@ export function openDb(url: string, options: DbOptions = {}): Db {
    * connection, and carry it out some time later.
    */
   function discardSilent(silent: Connection): void {
-    for (const connection of connections)
-      if (connection === silent || connection.idle)
-        connection.socket?.destroy(new Error('The database does not reply.'))
-  }
-
-  async function runOn(
-    connection: Connection,
-    text: string,
-    params: readonly Param[],
-    options: RunOptions
-  ): Promise<object[]> {
-    connection.idle = false
-    try {
-      return await runOnce(connection, text, params, options)
-    } catch (thrown) {
-      return await afterClosing(thrown)
-    } finally {
-      connection.idle = true
-    }
+    for (const { socket } of [silent, ...slots.free()]) socket?.destroy(new Error('The database does not reply.'))
   }
 
   async function run(text: string, params: readonly Param[], options: RunOptions): Promise<object[]> {
     for (let tries = 0; ; tries++) {
       try {
-        return await slots.run((connection) => runOn(connection, text, params, options))
+        return await slots.run((connection) => runOnce(connection, text, params, options).catch(afterClosing))
       } catch (thrown) {
         const err = toDbError(thrown)
         const wait = RETRY_AFTER_MS[tries]

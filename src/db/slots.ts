@@ -54,6 +54,9 @@ export function createSlots<Slot>(parts: { slots: readonly Slot[]; waitingMax: n
       }
     },
 
+    /** Those that nothing runs in. */
+    free: (): readonly Slot[] => free,
+
     /** Lets no more work in, and resolves when what was in or in line is done, or after `timeoutMs`. */
     async drain(timeoutMs: number): Promise<void> {
       await new Promise<void>((resolve) => {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { inspect, promisify } from 'node:util'
 import { eq } from 'drizzle-orm'
 import t, { type Test } from 'tap'
@@ -59,6 +60,17 @@ async function holdLock(t: Test, database: TestDatabase) {
 
 const WAIT = 'SELECT 1 AS n FROM pg_advisory_xact_lock(7)'
 
+/** Has `count` connections of a pool opened, by as many statements at once, and tells the processes that serve them. */
+async function openConnections(t: Test, db: Db, database: TestDatabase, count: number): Promise<Set<number>> {
+  const lock = await holdLock(t, database)
+  const running = Array.from({ length: count }, () =>
+    db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid FROM pg_advisory_xact_lock(7)')
+  )
+  await lock.untilWaiting(count)
+  await lock.release()
+  return new Set((await Promise.all(running)).map(([row]) => row!.pid))
+}
+
 t.test('a silent network: the query fails as unknown at its deadline, and the pool heals', async (t) => {
   const { proxy, db } = await dbBehindProxy(t, { statementTimeoutMs: 500 })
   t.equal(await one(db), 1)
@@ -73,8 +85,8 @@ t.test('a silent network: the query fails as unknown at its deadline, and the po
 })
 
 t.test('a silent network: connections that are idle are not found out one by one', async (t) => {
-  const { proxy, db } = await dbBehindProxy(t, { poolMax: 4, statementTimeoutMs: 500 })
-  await Promise.all([1, 2, 3, 4].map(() => db.query('SELECT pg_sleep(0.05)')))
+  const { proxy, db, database } = await dbBehindProxy(t, { poolMax: 4, statementTimeoutMs: 1000 })
+  await openConnections(t, db, database, 4)
   const before = proxy.accepted()
   proxy.abandon()
   t.match(await failureOf(one(db)), { outcome: 'unknown' })
@@ -84,6 +96,31 @@ t.test('a silent network: connections that are idle are not found out one by one
     t.ok(healed.tookMs < 500, `in ${Math.round(healed.tookMs)} ms`)
   }
   t.ok(proxy.accepted() > before)
+})
+
+t.test('a reply that came while this process was busy counts, however late it is read', async (t) => {
+  const { db } = await testDb(t, { statementTimeoutMs: 500 })
+  t.equal(await one(db), 1)
+  const sent = one(db)
+  // The driver sends in the next turn of the event loop.
+  for (let turns = 0; turns < 2; turns++) await setImmediate()
+  const busyUntil = performance.now() + 1700
+  while (performance.now() < busyUntil);
+  t.equal(await sent, 1)
+})
+
+t.test('close ends when the database has closed the connections, and soon if it says nothing', async (t) => {
+  const { proxy, db, database } = await dbBehindProxy(t, { poolMax: 4 })
+  await openConnections(t, db, database, 4)
+  t.equal(proxy.open(), 4)
+  await db.close()
+  t.equal(proxy.open(), 0)
+
+  const silent = openDb(proxy.url, { poolMax: 2 })
+  t.equal(await one(silent), 1)
+  proxy.silence()
+  const { tookMs } = await timed(silent.close())
+  t.ok(tookMs < 2000, `in ${Math.round(tookMs)} ms`)
 })
 
 t.test('a silent network from the start: what failed is not carried out later', async (t) => {
@@ -241,11 +278,9 @@ t.test('the line before the pool is bounded in time, and a place given up is fre
 })
 
 t.test('the connection that was used last is used next, and one whose query failed after all others', async (t) => {
-  const { db } = await testDb(t, { poolMax: 3 })
+  const { db, database } = await testDb(t, { poolMax: 3 })
   const used = async () => (await db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]!.pid
-  const together = () =>
-    Promise.all([1, 2, 3].map(() => db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid, pg_sleep(0.05)')))
-  const pids = new Set((await together()).map(([row]) => row!.pid))
+  const pids = await openConnections(t, db, database, 3)
   t.equal(pids.size, 3)
   const last = await used()
   for (let turn = 0; turn < 5; turn++) t.equal(await used(), last)
