@@ -3,14 +3,18 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 export type HoldBack = (ms: number) => Promise<void>
 
-/** Resolves after the time it is given, or `msMax`; at once while `max` others wait, since each takes memory. */
+/** Resolves after the time it is given, or `msMax`, never before; at once while `max` others wait, since each takes memory. */
 export function createHoldBack({ max, msMax }: { max: number; msMax: number }): HoldBack {
   let held = 0
   return async (ms) => {
     if (held >= max) return
     held++
-    // The request that waits for it keeps the process alive as long as its client does.
-    await pause(Math.min(ms, msMax), null, { ref: false })
+    const endsAt = performance.now() + Math.min(ms, msMax)
+    // A timer cuts fractions off and counts from when the turn of the loop began: it can ring before its time.
+    for (let left = endsAt - performance.now(); left > 0; left = endsAt - performance.now()) {
+      // The request that waits for it keeps the process alive as long as its client does.
+      await pause(Math.ceil(left), null, { ref: false })
+    }
     held--
   }
 }

@@ -20,12 +20,29 @@ t.test('so many are held back and not one more; each that ends makes room', asyn
 t.test('for the time that is asked for, but not longer than the longest', async (t) => {
   const holdBack = createHoldBack({ max: 10, msMax: 60 })
   for (const [asked, least, most] of [
-    [30, 29, 59],
-    [LONG_MS, 59, 2000]
+    [30, 30, 59],
+    [LONG_MS, 60, 2000]
   ] as const) {
     const startedAt = performance.now()
     await Promise.all([holdBack(asked), pause(asked === LONG_MS ? 60 : asked)])
     const ms = performance.now() - startedAt
     t.ok(ms >= least && ms <= most, `${ms} ms of ${asked}`)
   }
+})
+
+t.test('never for less, however late the loop turns and however odd the time', async (t) => {
+  const holdBack = createHoldBack({ max: 100, msMax: LONG_MS })
+  const keepAlive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(keepAlive))
+  const early = await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      const asked = 3 + i / 7
+      // The loop counts from the beginning of its turn, which lasts a while here.
+      for (const until = performance.now() + 0.3; performance.now() < until; );
+      const startedAt = performance.now()
+      await holdBack(asked)
+      return asked - (performance.now() - startedAt)
+    })
+  )
+  t.ok(Math.max(...early) <= 0, `at most ${Math.max(...early)} ms too early`)
 })
