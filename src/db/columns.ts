@@ -10,6 +10,14 @@ export const json = <T>(name: string) =>
     fromDriver: (value) => JSON.parse(value) as T
   })(name)
 
+/** json that is parsed exactly once, kept as the text it was given as: storing it costs the database no look into it. */
+export const jsonText = <T>(name: string) =>
+  customType<{ data: T; driverData: string }>({
+    dataType: () => 'json',
+    toDriver: (value) => JSON.stringify(value),
+    fromDriver: (value) => JSON.parse(value) as T
+  })(name)
+
 /** What PostgreSQL writes as `2026-11-22 08:00:00.5+00`: in UTC, with no more digits of a second than needed. */
 function instantOf(text: string): string {
   const fraction = text.slice(20, -3)

@@ -13,9 +13,8 @@ import {
   uuid,
   varchar
 } from 'drizzle-orm/pg-core'
-import type { JsonObject } from '../domain/event.js'
 import type { User } from '../domain/user.js'
-import { instant, json } from './columns.js'
+import { instant, jsonText } from './columns.js'
 
 const COUNT = { mode: 'number' } as const
 const inC = (text: unknown) => sql`(lower(${text}) COLLATE "C")`
@@ -64,7 +63,10 @@ export const projectionParked = pgTable(
   (table) => [primaryKey({ name: 'projection_parked_pkey', columns: [table.bucket, table.worker, table.aggregateId] })]
 )
 
-/** The users as they are at the position of the projection `users`. A lock that has run out is seen by lockedUntil. */
+/**
+ * What users are found by, at the position of the projection `users`. An event that changes none of it leaves the row, and its many indexes,
+ * alone. A lock that has run out is seen by lockedUntil.
+ */
 export const userReadModel = pgTable(
   'user_read_model',
   {
@@ -74,21 +76,11 @@ export const userReadModel = pgTable(
     username: text().notNull(),
     email: text().notNull(),
     fullName: text(),
-    phone: text(),
     status: text().notNull(),
     roleIds: text().array().notNull(),
-    totalLogins: bigint(COUNT).notNull(),
-    failedLoginAttempts: bigint(COUNT).notNull(),
     lockedUntil: instant('lockedUntil'),
-    lastLoginAt: instant('lastLoginAt'),
-    attributes: json<JsonObject>('attributes').generatedAlwaysAs(sql`("state" -> 'attributes')`),
     createdAt: instant('createdAt').notNull(),
-    updatedAt: instant('updatedAt'),
     deletedAt: instant('deletedAt'),
-    lastUpdatedVersion: integer().notNull(),
-    lastPosition: bigint(COUNT).notNull(),
-    /** what the next event is applied to */
-    state: json<User>('state').notNull(),
     /** where words are looked for; the index that finds them anywhere in it needs the extension pg_trgm */
     search: text().generatedAlwaysAs(sql`lower("username" || ' ' || "email" || ' ' || coalesce("fullName", ''))`)
   },
@@ -98,14 +90,29 @@ export const userReadModel = pgTable(
     index('IDX_READ_MODEL_EMAIL').on(table.tenantId, inC(table.email), table.userId),
     index('IDX_READ_MODEL_FULL_NAME').on(table.tenantId, inC(table.fullName), table.userId),
     index('IDX_READ_MODEL_CREATED').on(table.tenantId, table.createdAt, table.userId),
-    index('IDX_READ_MODEL_UPDATED').on(
-      table.tenantId,
-      sql`(coalesce(${table.updatedAt}, ${table.createdAt}))`,
-      table.userId
-    ),
     index('IDX_READ_MODEL_STATUS').on(table.tenantId, table.status, table.createdAt, table.userId),
     index('IDX_READ_MODEL_LOCKED').on(table.tenantId, table.lockedUntil).where(sql`"lockedUntil" IS NOT NULL`),
     index('IDX_READ_MODEL_ROLES').using('gin', table.roleIds)
+  ]
+)
+
+/** The states of the same users at the same position: one row of each, which every event changes. */
+export const userReadState = pgTable(
+  'user_read_state',
+  {
+    bucket: smallint().notNull(),
+    userId: uuid().notNull(),
+    tenantId: uuid().notNull(),
+    /** when the user was created or last updated */
+    changedAt: instant('changedAt').notNull(),
+    lastUpdatedVersion: integer().notNull(),
+    lastPosition: bigint(COUNT).notNull(),
+    /** what is shown, and what the next event is applied to; as text, since nothing is looked for in it */
+    state: jsonText<User>('state').notNull()
+  },
+  (table) => [
+    primaryKey({ name: 'user_read_state_pkey', columns: [table.bucket, table.userId] }),
+    index('IDX_READ_STATE_CHANGED').on(table.tenantId, table.changedAt, table.userId)
   ]
 )
 

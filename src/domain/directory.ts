@@ -1,4 +1,7 @@
-/** What is asked of the directory of users. */
+/** The directory of users: what is asked of it, and how it shows them. */
+import type { JsonObject } from './event.js'
+import { storable } from './formats.js'
+import type { User } from './user.js'
 
 export const USER_SORTS = ['createdAt', 'updatedAt', 'username', 'email'] as const
 export type UserSort = (typeof USER_SORTS)[number]
@@ -50,3 +53,60 @@ export function wordsOf(q: string): string[] | null {
 
 /** `text` as a pattern of LIKE that means nothing but itself. */
 export const literal = (text: string): string => text.replaceAll(/[\\%_]/g, '\\$&')
+
+/** A user as the directory shows it. */
+export type DirectoryUser = {
+  userId: string
+  tenantId: string
+  username: string
+  email: string
+  fullName: string | null
+  phone: string | null
+  status: User['status']
+  roleIds: string[]
+  totalLogins: number
+  failedLoginAttempts: number
+  /** whether lockedUntil is still to come */
+  accountLocked: boolean
+  lockedUntil: string | null
+  lastLoginAt: string | null
+  attributes: JsonObject
+  createdAt: string
+  updatedAt: string | null
+  deletedAt: string | null
+  lastUpdatedVersion: number
+  lastPosition: number
+}
+
+/** What is kept of a user; `accountLocked` is told by the clock of the database, as the filter `locked` is. */
+export type KeptUser = Pick<
+  DirectoryUser,
+  'userId' | 'tenantId' | 'accountLocked' | 'createdAt' | 'lastUpdatedVersion' | 'lastPosition'
+> & { state: User }
+
+export function directoryUser({ state, ...kept }: KeptUser): DirectoryUser {
+  return {
+    userId: kept.userId,
+    tenantId: kept.tenantId,
+    username: state.username,
+    email: state.email,
+    fullName: state.fullName,
+    phone: state.phone,
+    status: state.status,
+    roleIds: state.roleIds,
+    totalLogins: countable(state.totalLogins),
+    failedLoginAttempts: countable(state.loginAttempts),
+    accountLocked: kept.accountLocked,
+    lockedUntil: storable(state.lockedUntil),
+    lastLoginAt: storable(state.lastLoginAt),
+    attributes: state.attributes,
+    createdAt: kept.createdAt,
+    updatedAt: storable(state.updatedAt),
+    deletedAt: storable(state.deletedAt),
+    lastUpdatedVersion: kept.lastUpdatedVersion,
+    lastPosition: kept.lastPosition
+  }
+}
+
+/** What an effect may have made of a count is still one that clients can read. */
+const countable = (count: number): number => Math.min(count, Number.MAX_SAFE_INTEGER)

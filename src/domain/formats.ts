@@ -58,3 +58,11 @@ export function instantOf(ms: number): string {
   const minutes = Math.floor(seconds / 60)
   return `${lastDayText}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}.${threeDigits[rest % 1000]}Z`
 }
+
+const YEAR_1 = Date.UTC(-1, 12) + 366 * DAY_MS
+
+/** What a time column can hold of a text that the effect of a registered type may have put in the place of a time; null for nothing. */
+export function storable(text: string | null): string | null {
+  const ms = text === null ? Number.NaN : Date.parse(text)
+  return Number.isNaN(ms) || ms < YEAR_1 ? null : instantOf(ms)
+}

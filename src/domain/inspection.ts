@@ -10,7 +10,7 @@ import { DomainError } from './errors.js'
 import type { JsonObject, StreamKey } from './event.js'
 import { instantOf } from './formats.js'
 import type { Row } from './projection.js'
-import { directoryRow } from './projections/users.js'
+import { directoryRow, stateRow } from './projections/users.js'
 import type { User } from './user.js'
 
 export const FINDINGS = {
@@ -178,13 +178,14 @@ export function createInspection(rules: InspectionRules, first: InspectedEvent, 
 
   function compareRow(event: InspectedEvent): void {
     if (!row || !known || directoryAt === null || row.version !== event.version) return
-    const right = directoryRow(state!, {
+    const of = {
       aggregateId: userId,
       tenantId,
       version: event.version,
       position: event.position,
       createdAt: instantOf(event.createdAtMs)
-    })
+    }
+    const right: Row = { ...directoryRow(state!, of), ...stateRow(state!, of) }
     const wrong = Object.keys(right).filter((name) =>
       name === 'state'
         ? differenceOf(key, row.row.state, state!).length > 0

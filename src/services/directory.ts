@@ -1,10 +1,10 @@
 /** Finding users: pages, one of them, how many. Answers are of the read model, and say up to which event. */
 import type { Db } from '../db/client.js'
 import { bucketOf } from '../domain/bucket.js'
-import type { UserFilter, UserMark, UserOrder } from '../domain/directory.js'
+import type { DirectoryUser, UserFilter, UserMark, UserOrder } from '../domain/directory.js'
 import { DomainError } from '../domain/errors.js'
 import type { StreamKey } from '../domain/event.js'
-import { countUsers, type DirectoryUser, hasTrigrams, selectUser, selectUsers, sumUsers } from '../store/directory.js'
+import { countUsers, hasTrigrams, selectUser, selectUsers, sumUsers } from '../store/directory.js'
 import type { Follow } from './follow.js'
 
 /** `next` is where the next page goes on; null on the last. */

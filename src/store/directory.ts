@@ -3,47 +3,36 @@
  * are planned for the values at hand, since which index serves depends on how common a value is.
  */
 import type { Db, Param } from '../db/client.js'
-import { literal, type UserFilter, type UserMark, type UserOrder, type UserSort, wordsOf } from '../domain/directory.js'
-import type { JsonObject } from '../domain/event.js'
-import type { User } from '../domain/user.js'
+import {
+  type DirectoryUser,
+  directoryUser,
+  type KeptUser,
+  literal,
+  type UserFilter,
+  type UserMark,
+  type UserOrder,
+  type UserSort,
+  wordsOf
+} from '../domain/directory.js'
 import { positionOf, REFLECTED, type Reflected, reflectedIn } from './reflected.js'
-
-/** A user as the directory shows it. */
-export type DirectoryUser = {
-  userId: string
-  tenantId: string
-  username: string
-  email: string
-  fullName: string | null
-  phone: string | null
-  status: User['status']
-  roleIds: string[]
-  totalLogins: number
-  failedLoginAttempts: number
-  /** whether lockedUntil is still to come */
-  accountLocked: boolean
-  lockedUntil: string | null
-  lastLoginAt: string | null
-  attributes: JsonObject
-  createdAt: string
-  updatedAt: string | null
-  deletedAt: string | null
-  lastUpdatedVersion: number
-  lastPosition: number
-}
 
 /** Columns of the order that pages are in, as the indexes have them. */
 const KEYS: Record<UserSort, string> = {
   createdAt: '"createdAt"',
-  updatedAt: 'coalesce("updatedAt", "createdAt")',
+  updatedAt: '"changedAt"',
   username: 'lower(username) COLLATE "C"',
   email: 'lower(email) COLLATE "C"'
 }
 const isTime = (sort: UserSort): boolean => sort === 'createdAt' || sort === 'updatedAt'
 
-const COLUMNS = `"userId", "tenantId", username, email, "fullName", phone, status, "roleIds", "totalLogins", "failedLoginAttempts",
-  coalesce("lockedUntil" > now(), false) AS "accountLocked", "lockedUntil", "lastLoginAt", attributes, "createdAt", "updatedAt",
-  "deletedAt", "lastUpdatedVersion", "lastPosition"`
+const PLACE = `bucket, "userId", "tenantId", coalesce("lockedUntil" > now(), false) AS "accountLocked", "createdAt"`
+
+/** What is shown of the users of a page: looked up for these alone, and not for all among whom they were found. */
+const shownOf = (page: string): string => `
+  SELECT place.*, kept.* FROM ${page} place
+  CROSS JOIN LATERAL (
+    SELECT s."lastUpdatedVersion", s."lastPosition", s.state FROM user_read_state s
+    WHERE s.bucket = place.bucket AND s."userId" = place."userId" AND s."tenantId" = place."tenantId" OFFSET 0) kept`
 
 type Page = { position: string | null; users: string }
 
@@ -57,6 +46,8 @@ export async function selectUsers(
   const bind = binder()
   const way = descending ? 'DESC' : 'ASC'
   const conditions = conditionsOf(filter, page.trigrams, bind)
+  // Nobody has none; said so, users may be looked for in this order, and not only joined to those who were found.
+  if (sort === 'updatedAt') conditions.push('"changedAt" IS NOT NULL')
   if (page.after) {
     const { key, userId } = page.after
     const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
@@ -64,16 +55,17 @@ export async function selectUsers(
   }
   const [row] = await db.as(filter.tenantId).query<Page>(
     `SELECT ${REFLECTED} AS position, (
-       SELECT coalesce(json_agg(found), '[]') FROM (
-         SELECT ${COLUMNS}, ${KEYS[sort]} AS key FROM users_of_tenants()
+       SELECT coalesce(json_agg(found), '[]') FROM (${shownOf(`(
+         SELECT ${PLACE}, ${KEYS[sort]} AS key FROM users_of_tenants()
          WHERE ${conditions.join(' AND ')}
-         ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer) found)::text AS users`,
+         ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer)`)}
+         ORDER BY place.key ${way}, place."userId" ${way}) found)::text AS users`,
     bind.values,
     ONCE
   )
-  const users = (JSON.parse(row!.users) as (DirectoryUser & { key: string })[]).map((user) => ({
-    ...shown(user),
-    key: isTime(sort) ? instant(user.key) : user.key
+  const users = (JSON.parse(row!.users) as (KeptUser & { key: string })[]).map(({ key, ...kept }) => ({
+    ...shown(kept),
+    key: isTime(sort) ? instant(key) : key
   }))
   return { position: positionOf(row!), users }
 }
@@ -87,12 +79,12 @@ export async function selectUser(
   const [row] = await db.as(tenantId).query<{ position: string | null; user: string | null }>(
     `SELECT ${reflectedIn('$1')} AS position, (
        SELECT row_to_json(found) FROM (
-         SELECT ${COLUMNS} FROM users_of_tenants()
-         WHERE bucket = $1::smallint AND "userId" = $2::uuid AND "tenantId" = $3::uuid) found)::text AS user`,
+         ${shownOf(`(SELECT ${PLACE} FROM users_of_tenants()
+           WHERE bucket = $1::smallint AND "userId" = $2::uuid AND "tenantId" = $3::uuid)`)}) found)::text AS user`,
     [bucket, userId, tenantId],
     { repeatable: true }
   )
-  return { position: positionOf(row!), user: row!.user === null ? null : shown(JSON.parse(row!.user) as DirectoryUser) }
+  return { position: positionOf(row!), user: row!.user === null ? null : shown(JSON.parse(row!.user) as KeptUser) }
 }
 
 /** How many users there are, counted no further than `max`. */
@@ -185,15 +177,4 @@ function search(q: string, trigrams: boolean, bind: Binder): string[] {
 }
 
 const instant = (text: string): string => new Date(text).toISOString()
-const instantOrNull = (text: string | null): string | null => text && instant(text)
-
-function shown(user: DirectoryUser): DirectoryUser {
-  return {
-    ...user,
-    lockedUntil: instantOrNull(user.lockedUntil),
-    lastLoginAt: instantOrNull(user.lastLoginAt),
-    createdAt: instant(user.createdAt),
-    updatedAt: instantOrNull(user.updatedAt),
-    deletedAt: instantOrNull(user.deletedAt)
-  }
-}
+const shown = (kept: KeptUser): DirectoryUser => directoryUser({ ...kept, createdAt: instant(kept.createdAt) })

@@ -44,7 +44,7 @@ const USERS_OF_DAYS = `
         FROM user_activity_days WHERE bucket = $1::smallint GROUP BY 1) d
   FULL JOIN (SELECT "tenantId", ${KINDS.map((kind) => `count(*) FILTER (WHERE state ->> 'status' = '${kind}') AS ${kind}`).join(', ')},
                count(*) FILTER (WHERE state ->> 'lockedUntil' IS NOT NULL AND state ->> 'status' <> 'deleted') AS locked
-             FROM user_read_model WHERE bucket = $1::smallint GROUP BY 1) r USING ("tenantId")
+             FROM user_read_state WHERE bucket = $1::smallint GROUP BY 1) r USING ("tenantId")
   WHERE to_jsonb(d) IS DISTINCT FROM to_jsonb(r) ORDER BY 1 LIMIT 100`
 
 /** Of two who have the same number either may be the one that is kept, so only the numbers are looked at. */
@@ -62,7 +62,7 @@ const claimsOf = (whose: string): string => `
     FROM user_read_model r
     CROSS JOIN LATERAL claims_of('UserCreated', jsonb_build_object('username', r.username, 'email', r.email)) c
     JOIN unique_claims k ON k.field = c.field
-    WHERE r.state ->> 'status' <> 'deleted' AND c.value IS NOT NULL AND ${whose}),
+    WHERE r.status <> 'deleted' AND c.value IS NOT NULL AND ${whose}),
   held AS (SELECT * FROM user_claims r WHERE ${whose})
   SELECT "userId", field, coalesce(h."tenantId", s."tenantId") AS "tenantId", h.value IS NOT NULL AS kept, s.value IS NOT NULL AS shown
   FROM shown s FULL JOIN held h USING ("userId", field)

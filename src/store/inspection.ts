@@ -71,18 +71,23 @@ export async function* snapshotsOf(db: Db, { bucket, after, upTo }: UserRange): 
   }
 }
 
-const ms = (column: string): string => `'${column}', (extract(epoch FROM r."${column}") * 1000)::bigint`
-const same = (column: string): string => `'${column}', r."${column}"`
+const ms = (column: string): string => `'${column}', (extract(epoch FROM "${column}") * 1000)::bigint`
+const same = (column: string): string => `'${column}', "${column}"`
 const COLUMNS = [
-  ...['userId', 'tenantId', 'username', 'email', 'fullName', 'phone', 'status', 'roleIds', 'totalLogins'].map(same),
-  ...['failedLoginAttempts', 'lastUpdatedVersion', 'lastPosition', 'state'].map(same),
-  ...['lockedUntil', 'lastLoginAt', 'createdAt', 'updatedAt', 'deletedAt'].map(ms)
+  ...['userId', 'username', 'email', 'fullName', 'status', 'roleIds', 'state'].map(same),
+  ...['lastUpdatedVersion', 'lastPosition'].map(same),
+  ...['lockedUntil', 'createdAt', 'deletedAt', 'changedAt'].map(ms),
+  `'tenantId', CASE WHEN m."tenantId" = s."tenantId" THEN m."tenantId" END`
 ]
+const kept = (table: string): string =>
+  `(SELECT * FROM ${table} r
+    WHERE r.bucket = $1::smallint AND r."userId" >= $2::uuid AND (r."userId" > $2::uuid OR $3::boolean) AND r."userId" <= $4::uuid
+    ORDER BY r."userId" LIMIT ${KEPT_PAGE})`
+/** One of which either table has nothing is as wrong as one that differs. */
 const ROWS = `
-  SELECT r."userId", r."lastUpdatedVersion" AS version, jsonb_build_object(${COLUMNS.join(', ')})::text AS row
-  FROM user_read_model r
-  WHERE r.bucket = $1::smallint AND r."userId" >= $2::uuid AND (r."userId" > $2::uuid OR $3::boolean) AND r."userId" <= $4::uuid
-  ORDER BY r."userId" LIMIT ${KEPT_PAGE}`
+  SELECT "userId", coalesce("lastUpdatedVersion", 0) AS version, json_build_object(${COLUMNS.join(', ')})::text AS row
+  FROM ${kept('user_read_model')} m FULL JOIN ${kept('user_read_state')} s USING (bucket, "userId")
+  ORDER BY "userId" LIMIT ${KEPT_PAGE}`
 
 /** The rows of the directory of these users, by user. */
 export async function* directoryOf(db: Db, { bucket, after, upTo }: UserRange): AsyncGenerator<InspectedRow> {

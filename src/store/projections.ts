@@ -93,17 +93,15 @@ export type Batch = {
 }
 
 /** Stores what a projection made of a batch of events, exactly once; tells whether it did (project_events). */
-export async function storeBatch(db: Db, { name, version, tables }: Projection, batch: Batch): Promise<boolean> {
+export async function storeBatch(db: Db, projection: Projection, batch: Batch): Promise<boolean> {
+  const { name, version, tables } = projection
   const { bucket, rebuilds, epoch, from, to } = batch
-  const rows = Object.fromEntries(
-    tables.map((table) => [
-      table.name,
-      batch.rows.filter((each) => each.table === table).map(({ row }) => ({ bucket, ...row }))
-    ])
+  const rows = tables.map((table) =>
+    JSON.stringify(batch.rows.filter((each) => each.table === table).map(({ row }) => ({ bucket, ...row })))
   )
   const [answer] = await db.query<{ stored: boolean }>(
-    `SELECT project_events($1, $2::integer, $3::smallint, $4, $5::bigint, $6::bigint, $7::bigint, $8::text::json, $9::text::jsonb,
-       $10::text::uuid[]) AS stored`,
+    `SELECT project_events($1, $2::integer, $3::smallint, $4, $5::bigint, $6::bigint, $7::bigint, $8::text::jsonb, $9::text::uuid[],
+       $10::text::text[], ${rows.map((_, i) => `$${11 + i}::text::json`).join(', ')}) AS stored`,
     [
       name,
       version,
@@ -112,9 +110,10 @@ export async function storeBatch(db: Db, { name, version, tables }: Projection, 
       epoch,
       from,
       to,
-      JSON.stringify(rows),
       JSON.stringify(batch.parked),
-      `{${batch.released.join(',')}}`
+      `{${batch.released.join(',')}}`,
+      tablesOf(projection),
+      ...rows
     ]
   )
   return answer!.stored

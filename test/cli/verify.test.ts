@@ -168,8 +168,8 @@ const DAMAGES: Record<string, { sql: string; found: Expected[] }> = {
     found: [{ kind: 'SNAPSHOT_OF_NOBODY', userId: '00000000-0000-0000-0000-000000000000', version: 10 }]
   },
   'a row of the directory is old': {
-    sql: `UPDATE user_read_model r SET "lastUpdatedVersion" = 11, "lastPosition" = 11, "updatedAt" = e."createdAt",
-            state = r.state || jsonb_build_object('attributes', '{}'::jsonb, 'updatedAt',
+    sql: `UPDATE user_read_state r SET "lastUpdatedVersion" = 11, "lastPosition" = 11, "changedAt" = e."createdAt",
+            state = r.state::jsonb || jsonb_build_object('attributes', '{}'::jsonb, 'updatedAt',
               to_char(e."createdAt" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
           FROM user_events e WHERE r."userId" = '${ADA}' AND e.${ofAda} AND e.version = 10`,
     found: [{ kind: 'READ_MODEL_STALE', userId: ADA, version: 12, position: 12 }]
@@ -179,19 +179,36 @@ const DAMAGES: Record<string, { sql: string; found: Expected[] }> = {
     found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
   },
   'a row of the directory has another state': {
-    sql: `UPDATE user_read_model SET state = jsonb_set(state, '{lockReason}', '"x"') WHERE "userId" = '${BOB}'`,
+    sql: `UPDATE user_read_state SET state = jsonb_set(state::jsonb, '{lockReason}', '"x"') WHERE "userId" = '${BOB}'`,
     found: [{ kind: 'READ_MODEL_DIFFERS', userId: BOB, version: 4 }]
   },
   'a row of the directory belongs to another tenant': {
     sql: `UPDATE user_read_model SET "tenantId" = '${TENANT}' WHERE "userId" = '${ADA}'`,
     found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
   },
-  'a row of the directory is gone': {
-    sql: `DELETE FROM user_read_model WHERE "userId" = '${CAY}'`,
+  'a state of the directory has another place': {
+    sql: `UPDATE user_read_state SET "changedAt" = now() WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
+  },
+  'a state of the directory belongs to another tenant': {
+    sql: `UPDATE user_read_state SET "tenantId" = '${TENANT}' WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
+  },
+  'a user of the directory is gone': {
+    sql: `DELETE FROM user_read_model WHERE "userId" = '${CAY}'; DELETE FROM user_read_state WHERE "userId" = '${CAY}'`,
     found: [{ kind: 'READ_MODEL_MISSING', userId: CAY, version: 1, position: 17 }]
   },
+  'a row of the directory is gone': {
+    sql: `DELETE FROM user_read_model WHERE "userId" = '${CAY}'`,
+    found: [{ kind: 'READ_MODEL_DIFFERS', userId: CAY, version: 3 }]
+  },
+  'a state of the directory is gone': {
+    sql: `DELETE FROM user_read_state WHERE "userId" = '${CAY}'`,
+    found: [{ kind: 'READ_MODEL_STALE', userId: CAY, version: 1, position: 17 }]
+  },
   'a row of the directory is of nobody': {
-    sql: `UPDATE user_read_model SET "userId" = 'ffffffff-ffff-ffff-ffff-ffffffffffff' WHERE "userId" = '${CAY}'`,
+    sql: `UPDATE user_read_model SET "userId" = 'ffffffff-ffff-ffff-ffff-ffffffffffff' WHERE "userId" = '${CAY}';
+          UPDATE user_read_state SET "userId" = 'ffffffff-ffff-ffff-ffff-ffffffffffff' WHERE "userId" = '${CAY}'`,
     found: [
       { kind: 'READ_MODEL_MISSING', userId: CAY, version: 1, position: 17 },
       { kind: 'READ_MODEL_OF_NOBODY', userId: 'ffffffff-ffff-ffff-ffff-ffffffffffff', version: 3 }
@@ -282,7 +299,8 @@ t.test('several buckets, an archive and a partition that is offline', async (t) 
   await damage(
     misplaced,
     `UPDATE user_events SET bucket = (bucket + 1) % 3, position = 1000 + version WHERE ${ofAda};
-     DELETE FROM user_snapshots; UPDATE user_read_model SET bucket = (bucket + 1) % 3, "lastPosition" = 1012 WHERE "userId" = '${ADA}'`
+     DELETE FROM user_snapshots; UPDATE user_read_model SET bucket = (bucket + 1) % 3 WHERE "userId" = '${ADA}';
+     UPDATE user_read_state SET bucket = (bucket + 1) % 3, "lastPosition" = 1012 WHERE "userId" = '${ADA}'`
   )
   const kinds = (await verifyAll(misplaced)).findings.map(({ kind }: Expected) => kind)
   t.strictSame([...new Set(kinds)].sort(), ['EVENT_BUCKET', 'POSITION_MISSING'])
@@ -326,7 +344,7 @@ t.test('more than a page holds of everything: events of one user, users, snapsho
   await database.run(`
     INSERT INTO user_snapshots (id, bucket, "aggregateId", version, state, fingerprint, "tenantId", metadata, "createdAt")
     SELECT gen_random_uuid(), bucket, "userId", "lastUpdatedVersion", state, '${fingerprint}', "tenantId", '{}', now()
-    FROM user_read_model ON CONFLICT DO NOTHING`)
+    FROM user_read_state ON CONFLICT DO NOTHING`)
   const [{ snapshots }] = (await database.run<{ snapshots: number }>(
     'SELECT count(*)::integer AS snapshots FROM user_snapshots'
   )) as [{ snapshots: number }]
@@ -419,7 +437,7 @@ t.test('what was ended goes on from its state', async (t) => {
   // Damage to what was looked at is not seen any more, damage to the rest is.
   await damage(
     database,
-    `UPDATE user_read_model SET phone = 'x' WHERE "userId" IN ('${ADA}', '${newest(state.left())}')`
+    `UPDATE user_read_model SET "fullName" = 'x' WHERE "userId" IN ('${ADA}', '${newest(state.left())}')`
   )
   const found = await verifyAll(database, '--state', file)
   t.match(sorted(found.findings), [{ kind: 'READ_MODEL_DIFFERS' }, { kind: 'SNAPSHOT_DIFFERS', userId: ADA }])

@@ -7,11 +7,16 @@ import * as deliveryTables from '../../src/db/delivery-tables.js'
 import { type Migration, MigrationError, migrate, readMigrations } from '../../src/db/migrate.js'
 import * as projectionTables from '../../src/db/projection-tables.js'
 import * as logTables from '../../src/db/tables.js'
+import { usersProjection } from '../../src/domain/projections/users.js'
 import { type TestDatabase, testDatabase } from '../support/db.js'
+import { newUserId } from '../support/events.js'
 import { request } from '../support/http.js'
 import { startProcess } from '../support/process.js'
 import { startProxy } from '../support/proxy.js'
+import { testService } from '../support/service.js'
 import { until } from '../support/wait.js'
+
+const TENANT = '00000000-0000-0000-0000-000000000000'
 
 const known = await readMigrations()
 
@@ -144,6 +149,78 @@ t.test('a wrong name or password fails at once, because waiting would not help',
   const startedAt = performance.now()
   await t.rejects(migrate(wrong.href, { waitMs: 20_000 }), { code: '3D000' })
   t.ok(performance.now() - startedAt < 5000)
+})
+
+t.test('what the read model holds when states are set apart is shown as before', async (t) => {
+  const database = await testDatabase(t, { empty: true })
+  const number = known.findIndex(({ name }) => name === '0017_read_state')
+  await migrate(database.url, { migrations: known.slice(0, number) })
+  const state = (userId: string, updatedAt: string | null) =>
+    JSON.stringify({
+      userId,
+      tenantId: TENANT,
+      ...{
+        username: 'ada',
+        email: 'ada@example.com',
+        fullName: null,
+        phone: '+1 555',
+        status: 'active',
+        roleIds: ['admin']
+      },
+      ...{
+        totalLogins: 3,
+        loginAttempts: 1,
+        lockedUntil: null,
+        lastLoginAt: '2026-02-01T00:00:00.000Z',
+        deletedAt: null
+      },
+      attributes: { theme: 'dark' },
+      createdAt: '2026-01-01T00:00:00.000Z',
+      updatedAt
+    })
+  const [changed, created] = [newUserId(), newUserId()]
+  const CHANGED_AT = '2026-03-01T00:00:00.000Z'
+  for (const [userId, updatedAt] of [
+    [changed, CHANGED_AT],
+    [created, null]
+  ] as const)
+    await database.run(
+      `INSERT INTO user_read_model (bucket, "userId", "tenantId", username, email, phone, status, "roleIds", "totalLogins",
+         "failedLoginAttempts", "lastLoginAt", "createdAt", "updatedAt", "lastUpdatedVersion", "lastPosition", state)
+       VALUES (0, '${userId}', '${TENANT}', 'ada', 'ada@example.com', '+1 555', 'active', '{admin}', 3, 1, '2026-02-01', '2026-01-01',
+         ${updatedAt ? `'${updatedAt}'` : 'NULL'}, 9, 90, '${state(userId, updatedAt)}')`
+    )
+  await database.run(
+    `INSERT INTO projections (name, version, "typesRevision", "rebuildVersion", "rebuildRevision", "rebuildStage", "rebuildStartedAt")
+     VALUES ('users', ${usersProjection.version}, 0, 99, 0, 'filling', now());
+     CREATE TABLE user_read_model_next (LIKE user_read_model)`
+  )
+  await migrate(database.url)
+  const { get } = await testService(t, { database })
+  const shown = {
+    ...{
+      username: 'ada',
+      email: 'ada@example.com',
+      fullName: null,
+      phone: '+1 555',
+      status: 'active',
+      roleIds: ['admin']
+    },
+    ...{ totalLogins: 3, failedLoginAttempts: 1, accountLocked: false, lockedUntil: null, deletedAt: null },
+    ...{
+      lastLoginAt: '2026-02-01T00:00:00.000Z',
+      attributes: { theme: 'dark' },
+      createdAt: '2026-01-01T00:00:00.000Z'
+    },
+    ...{ tenantId: TENANT, lastUpdatedVersion: 9, lastPosition: 90 }
+  }
+  const { users } = (await get('/users?sort=updatedAt')).data
+  t.strictSame(users, [
+    { userId: changed, updatedAt: CHANGED_AT, ...shown },
+    { userId: created, updatedAt: null, ...shown }
+  ])
+  const [projection] = await database.run('SELECT "rebuildVersion", "rebuildStage" FROM projections')
+  t.strictSame(projection, { rebuildVersion: null, rebuildStage: null }, 'tables of the old shape are filled no more')
 })
 
 t.test('drizzle/ is what drizzle-kit makes of the tables in src/db', async (t) => {

@@ -1,7 +1,7 @@
 /** What operators see of projections and do about them: progress, rebuilds, users put aside, replaced tables. */
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { newUserId, updates, userCreated, userUpdated } from '../support/events.js'
+import { loggedIn, newUserId, updates, userCreated, userDeleted, userUpdated } from '../support/events.js'
 import { refused, verdict } from '../support/problem.js'
 import { becomesExact } from '../support/projected.js'
 import { type TestService, testService } from '../support/service.js'
@@ -43,7 +43,7 @@ const NOTE_WRITES = `
   DECLARE name text;
   BEGIN
     FOR name IN SELECT tablename FROM pg_tables
-                WHERE schemaname = 'public' AND tablename !~ '^(admin_audit|user_read_model|user_activity|projection|workers|written)'
+                WHERE schemaname = 'public' AND tablename !~ '^(admin_audit|user_read|user_activity|projection|workers|written)'
     LOOP
       EXECUTE format('CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I EXECUTE FUNCTION note_write()', name);
     END LOOP;
@@ -146,10 +146,10 @@ t.test('the tables that take over have every index of the ones before, under the
   await until(async () => (await service.get(ROUTE)).data.position === 1)
   const indexes = () =>
     service.database.run(
-      `SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'user_activity%' OR tablename = 'user_read_model' ORDER BY 1`
+      `SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'user_activity%' OR tablename LIKE 'user_read%' ORDER BY 1`
     )
   const before = (await indexes()).filter(({ indexname }: { indexname?: string }) => !indexname?.endsWith('_old'))
-  t.ok(before.length >= 11)
+  t.ok(before.length >= 12)
   await rebuilt(service)
   t.strictSame(
     (await indexes()).filter(({ indexname }: { indexname?: string }) => !indexname?.endsWith('_old')),
@@ -264,6 +264,47 @@ t.test('of a batch that the database refuses only the user who is to blame is pu
   await post(`${ROUTE}/parked/retry`, { userId: poisoned })
   await becomesExact(t, database, 'exact when it can be stored')
   t.equal((await get(ROUTE)).data.parkedUsers, 0)
+})
+
+t.test('what a user is found by is written when that changes, and at no other event', async (t) => {
+  const { append, database, get } = await testService(t, { background: true })
+  const userId = newUserId()
+  const written = async (event: object): Promise<boolean> => {
+    const row = async () =>
+      (
+        await database.run<{ row: string }>(
+          `SELECT xmin::text AS row FROM user_read_model WHERE "userId" = '${userId}'`
+        )
+      )[0]?.row
+    const before = await row()
+    const { position } = (await append(userId, [event])).data.events[0]
+    const { lastPosition } = (await get(`/users/${userId}?atLeast=${position}`)).data
+    t.equal(lastPosition, position)
+    return (await row()) !== before
+  }
+  const roles = (...roleIds: string[]) => ({ eventType: 'RolesAssigned', eventData: { roleIds, assignedBy: 'root' } })
+  const locked = {
+    eventType: 'AccountLocked',
+    eventData: { reason: 'attempts', loginAttempts: 5, lockedUntil: '2999-01-01T00:00:00.000Z' }
+  }
+  for (const [event, expected] of [
+    [userCreated(), true],
+    [userUpdated({ attributes: { theme: 'dark' }, phone: '+1 555' }), false],
+    [loggedIn(), false],
+    [userUpdated({ username: 'grace' }), true],
+    [userUpdated({ email: 'grace@example.com' }), true],
+    [userUpdated({ fullName: 'Grace' }), true],
+    [userUpdated({ fullName: 'Grace' }), false],
+    [roles('admin', 'member'), true],
+    [roles('admin', 'owner'), true],
+    [roles('admin'), true],
+    [locked, true],
+    [locked, false],
+    [{ eventType: 'AccountUnlocked', eventData: { unlockedBy: 'root' } }, true],
+    [userUpdated({ status: 'suspended' }), true],
+    [userDeleted(), true]
+  ] as const)
+    t.equal(await written(event), expected, JSON.stringify(event))
 })
 
 t.test('users put aside are paged by id', async (t) => {

@@ -13,11 +13,11 @@ export type Projected = { users: Record<string, object>; events: Record<string, 
 
 const USERS = `
   SELECT "userId"::text AS key, jsonb_build_object('bucket', bucket, 'tenantId', "tenantId", 'username', username, 'email', email,
-    'fullName', "fullName", 'phone', phone, 'status', status, 'roleIds', "roleIds", 'totalLogins', "totalLogins",
-    'failedLoginAttempts', "failedLoginAttempts", 'lockedUntil', extract(epoch FROM "lockedUntil") * 1000,
-    'lastLoginAt', extract(epoch FROM "lastLoginAt") * 1000, 'createdAt', extract(epoch FROM "createdAt") * 1000,
-    'updatedAt', extract(epoch FROM "updatedAt") * 1000, 'deletedAt', extract(epoch FROM "deletedAt") * 1000,
-    'version', "lastUpdatedVersion", 'position', "lastPosition", 'state', state)::text AS row FROM user_read_model`
+    'fullName', "fullName", 'status', status, 'roleIds', "roleIds", 'lockedUntil', extract(epoch FROM "lockedUntil") * 1000,
+    'createdAt', extract(epoch FROM "createdAt") * 1000, 'deletedAt', extract(epoch FROM "deletedAt") * 1000,
+    'changedAt', extract(epoch FROM "changedAt") * 1000,
+    'version', "lastUpdatedVersion", 'position', "lastPosition", 'state', state)::text AS row
+  FROM user_read_model FULL JOIN user_read_state USING (bucket, "userId", "tenantId")`
 const EVENTS = `SELECT concat_ws('/', bucket, "tenantId", day, "eventType") AS key, events::text AS row FROM user_activity_events`
 const DAYS = `
   SELECT concat_ws('/', bucket, "tenantId", day) AS key,
@@ -99,16 +99,12 @@ function shownOf(state: User) {
     username: state.username,
     email: state.email,
     fullName: state.fullName,
-    phone: state.phone,
     status: state.status,
     roleIds: state.roleIds,
-    totalLogins: state.totalLogins,
-    failedLoginAttempts: state.loginAttempts,
     lockedUntil: ms(state.lockedUntil),
-    lastLoginAt: ms(state.lastLoginAt),
     createdAt: ms(state.createdAt),
-    updatedAt: ms(state.updatedAt),
     deletedAt: ms(state.deletedAt),
+    changedAt: ms(state.updatedAt ?? state.createdAt),
     state
   }
 }

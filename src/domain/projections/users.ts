@@ -1,11 +1,15 @@
 /** The users as they are: a directory to search, and what happened on each day. */
 import { builtInTypes, type Catalog } from '../catalog.js'
-import { instantOf } from '../formats.js'
+import { storable } from '../formats.js'
 import type { ProjectedEvent, Projection, ProjectionTable, Row, TableRow } from '../projection.js'
 import { STATE_VERSION, type User } from '../user.js'
 
-const directory: ProjectionTable = {
-  name: 'user_read_model',
+/** What users are found by. */
+const directory: ProjectionTable = { name: 'user_read_model', key: ['userId'], reads: [] }
+
+/** What every event changes of a user. */
+const states: ProjectionTable = {
+  name: 'user_read_state',
   key: ['userId'],
   reads: ['state', 'lastUpdatedVersion']
 }
@@ -27,10 +31,10 @@ export const usersProjection: Projection = {
   name: 'users',
   // The rows hold states, so whatever makes states anew makes them anew. Each part only goes up.
   version: ROWS_VERSION + STATE_VERSION + sum(builtInTypes.map((type) => type.effectVersion + type.versions.length)),
-  tables: [directory, eventsOfDays, days],
-  keysOf: (event) => [userKey(event), typeKey(event), dayKey(event)],
+  tables: [states, directory, eventsOfDays, days],
+  keysOf: (event) => [stateKey(event), typeKey(event), dayKey(event)],
   apply(event, current, catalog) {
-    const known = current(userKey(event))
+    const known = current(stateKey(event))
     const before = (known?.state ?? null) as User | null
     const version = (known?.lastUpdatedVersion ?? 0) as number
     if (event.version !== version + 1)
@@ -38,7 +42,10 @@ export const usersProjection: Projection = {
     const after = stateAfter(event, before, catalog)
     const count = current(typeKey(event))
     return [
-      { table: directory, row: directoryRow(after, event) },
+      { table: states, row: stateRow(after, event) },
+      ...(before !== null && isFoundAlike(before, after)
+        ? []
+        : [{ table: directory, row: directoryRow(after, event) }]),
       {
         table: eventsOfDays,
         row: { ...typeKey(event).row, events: ((count?.events ?? 0) as number) + 1 }
@@ -49,7 +56,7 @@ export const usersProjection: Projection = {
 }
 
 const dayOf = ({ createdAt }: ProjectedEvent): string => createdAt.slice(0, 10)
-const userKey = (event: ProjectedEvent): TableRow => ({ table: directory, row: { userId: event.aggregateId } })
+const stateKey = (event: ProjectedEvent): TableRow => ({ table: states, row: { userId: event.aggregateId } })
 const dayKey = (event: ProjectedEvent): TableRow => ({
   table: days,
   row: { tenantId: event.tenantId, day: dayOf(event) }
@@ -67,38 +74,47 @@ const INDEXED_MAX = 400
 const indexed = (text: string): string => (text.length > INDEXED_MAX ? [...text].slice(0, INDEXED_MAX).join('') : text)
 const indexedOrNull = (text: string | null): string | null => text && indexed(text)
 
-/** What a time column can hold of a text that an effect may have put in its place. */
-function instant(text: string | null): string | null {
-  const ms = text === null ? Number.NaN : Date.parse(text)
-  return Number.isNaN(ms) || ms < YEAR_1 ? null : instantOf(ms)
-}
-const YEAR_1 = Date.UTC(-1, 12) + 366 * 86_400_000
-
-/** The row of the directory that shows `state`, which was reached by `event`. */
-export function directoryRow(
-  state: User,
-  event: Pick<ProjectedEvent, 'aggregateId' | 'tenantId' | 'version' | 'position' | 'createdAt'>
-): Row {
+/** The row by which the user of `state`, which was reached by `event`, is found. */
+export function directoryRow(state: User, event: Pick<ProjectedEvent, 'aggregateId' | 'tenantId' | 'createdAt'>): Row {
   return {
     userId: event.aggregateId,
     tenantId: event.tenantId,
     username: indexed(state.username),
     email: indexed(state.email),
     fullName: indexedOrNull(state.fullName),
-    phone: indexedOrNull(state.phone),
     status: indexed(state.status),
     roleIds: state.roleIds.map(indexed),
-    totalLogins: Math.min(state.totalLogins, Number.MAX_SAFE_INTEGER),
-    failedLoginAttempts: Math.min(state.loginAttempts, Number.MAX_SAFE_INTEGER),
-    lockedUntil: instant(state.lockedUntil),
-    lastLoginAt: instant(state.lastLoginAt),
-    createdAt: instant(state.createdAt) ?? event.createdAt,
-    updatedAt: instant(state.updatedAt),
-    deletedAt: instant(state.deletedAt),
+    lockedUntil: storable(state.lockedUntil),
+    createdAt: storable(state.createdAt) ?? event.createdAt,
+    deletedAt: storable(state.deletedAt)
+  }
+}
+
+/** The row that holds `state`, which was reached by `event`. */
+export function stateRow(
+  state: User,
+  event: Pick<ProjectedEvent, 'aggregateId' | 'tenantId' | 'version' | 'position' | 'createdAt'>
+): Row {
+  return {
+    userId: event.aggregateId,
+    tenantId: event.tenantId,
+    changedAt: storable(state.updatedAt) ?? storable(state.createdAt) ?? event.createdAt,
     lastUpdatedVersion: event.version,
     lastPosition: event.position,
     state
   }
+}
+
+const FOUND_BY = ['username', 'email', 'fullName', 'status', 'lockedUntil', 'createdAt', 'deletedAt'] as const
+
+/** Whether two states of a user give the same row of the directory. That of one without a time of creation depends on the event. */
+function isFoundAlike(one: User, other: User): boolean {
+  return (
+    FOUND_BY.every((field) => one[field] === other[field]) &&
+    one.roleIds.length === other.roleIds.length &&
+    one.roleIds.every((role, i) => role === other.roleIds[i]) &&
+    storable(one.createdAt) !== null
+  )
 }
 
 /** The row of the day if a user became another kind; a user is of one status, and may be locked besides. */

@@ -28,7 +28,7 @@ export function directory({ bring, note }: Bench): Scenario[] {
       await database.sql.unsafe(manyUsers(TENANT, from, CHUNK))
       note(`filling the directory: ${from + CHUNK} of ${USERS} users`)
     }
-    await database.sql.unsafe('VACUUM ANALYZE user_read_model')
+    await database.sql.unsafe('VACUUM ANALYZE user_read_model, user_read_state')
     const service = await machine.startService(database)
     // It serves users once its projection has taken its place.
     const serves = async () => (await fetch(`${service.url}/users`, { headers: HEADERS })).ok
