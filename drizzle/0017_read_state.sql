@@ -8,6 +8,8 @@ CREATE TABLE "user_read_state" (
 	"changedAt" timestamp (3) with time zone NOT NULL,
 	"lastUpdatedVersion" integer NOT NULL,
 	"lastPosition" bigint NOT NULL,
+	"status" text NOT NULL,
+	"lockedUntil" timestamp (3) with time zone,
 	"state" json NOT NULL,
 	CONSTRAINT "user_read_state_pkey" PRIMARY KEY("bucket","userId")
 );
@@ -20,8 +22,10 @@ DROP TABLE IF EXISTS user_read_model_next;
 UPDATE projections SET "rebuildVersion" = NULL, "rebuildRevision" = NULL, "rebuildStage" = NULL, "rebuildStartedAt" = NULL WHERE name = 'users';
 --> statement-breakpoint
 
-INSERT INTO user_read_state (bucket, "userId", "tenantId", "changedAt", "lastUpdatedVersion", "lastPosition", state)
-SELECT bucket, "userId", "tenantId", coalesce("updatedAt", "createdAt"), "lastUpdatedVersion", "lastPosition", state::text::json FROM user_read_model;
+INSERT INTO user_read_state (bucket, "userId", "tenantId", "changedAt", "lastUpdatedVersion", "lastPosition", status, "lockedUntil", state)
+SELECT bucket, "userId", "tenantId", coalesce("updatedAt", "createdAt"), "lastUpdatedVersion", "lastPosition", status, "lockedUntil",
+  state::text::json
+FROM user_read_model;
 --> statement-breakpoint
 
 CREATE INDEX "IDX_READ_STATE_CHANGED" ON "user_read_state" USING btree ("tenantId","changedAt","userId");--> statement-breakpoint
@@ -40,7 +44,8 @@ ALTER TABLE "user_read_model"
 -- would not be that of the indexes.
 CREATE TYPE user_of_tenants AS (
   bucket smallint, "userId" uuid, "tenantId" uuid, username text, email text, "fullName" text, status text, "roleIds" text[],
-  "lockedUntil" timestamptz(3), "createdAt" timestamptz(3), "deletedAt" timestamptz(3), search text, "changedAt" timestamptz(3));
+  "lockedUntil" timestamptz(3), "createdAt" timestamptz(3), "deletedAt" timestamptz(3), search text, "changedAt" timestamptz(3), "stateStatus" text,
+  "stateLockedUntil" timestamptz(3));
 --> statement-breakpoint
 
 CREATE FUNCTION users_of_tenants()
@@ -48,7 +53,7 @@ RETURNS SETOF user_of_tenants
 LANGUAGE sql STABLE
 AS $$
   SELECT u.bucket, u."userId", u."tenantId", u.username, u.email, u."fullName", u.status, u."roleIds", u."lockedUntil", u."createdAt",
-    u."deletedAt", u.search, s."changedAt"
+    u."deletedAt", u.search, s."changedAt", s.status, s."lockedUntil"
   FROM user_read_model u
   LEFT JOIN user_read_state s ON s.bucket = u.bucket AND s."userId" = u."userId" AND s."tenantId" = u."tenantId"
   WHERE (u."tenantId" = ANY ((SELECT seen_tenants())::uuid[])) IS NOT FALSE

@@ -107,6 +107,9 @@ export const userReadState = pgTable(
     changedAt: instant('changedAt').notNull(),
     lastUpdatedVersion: integer().notNull(),
     lastPosition: bigint(COUNT).notNull(),
+    /** as in user_read_model: who is looked for in the order of changes need not be looked up there to be passed over */
+    status: text().notNull(),
+    lockedUntil: instant('lockedUntil'),
     /** what is shown, and what the next event is applied to; as text, since nothing is looked for in it */
     state: jsonText<User>('state').notNull()
   },

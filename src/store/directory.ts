@@ -46,8 +46,7 @@ export async function selectUsers(
   const bind = binder()
   const way = descending ? 'DESC' : 'ASC'
   const conditions = conditionsOf(filter, page.trigrams, bind)
-  // Nobody has none; said so, users may be looked for in this order, and not only joined to those who were found.
-  if (sort === 'updatedAt') conditions.push('"changedAt" IS NOT NULL')
+  if (sort === 'updatedAt') conditions.push(...conditionsOfState(filter, bind))
   if (page.after) {
     const { key, userId } = page.after
     const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
@@ -161,6 +160,18 @@ function conditionsOf(filter: UserFilter, trigrams: boolean, bind: Binder): stri
   add(filter.updatedFrom, (bound) => `${KEYS.updatedAt} >= ${bound}::timestamptz`)
   add(filter.updatedTo, (bound) => `${KEYS.updatedAt} < ${bound}::timestamptz`)
   return conditions
+}
+
+/**
+ * What is kept beside the states as well, so that in the order of changes others are passed over there, and not looked up to be. Written so
+ * that the planner cannot count it: it knows of how many users it holds from the same condition on what they are found by.
+ */
+function conditionsOfState({ statuses, locked }: UserFilter, bind: Binder): string[] {
+  return [
+    '"changedAt" IS NOT NULL',
+    ...(statuses ? [`coalesce("stateStatus" = ANY (${bind(textArray(statuses))}::text::text[]), false)`] : []),
+    ...(locked ? ['coalesce("stateLockedUntil" > now(), false)'] : [])
+  ]
 }
 
 /** An array as PostgreSQL writes it. */

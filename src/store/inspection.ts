@@ -71,13 +71,17 @@ export async function* snapshotsOf(db: Db, { bucket, after, upTo }: UserRange): 
   }
 }
 
-const ms = (column: string): string => `'${column}', (extract(epoch FROM "${column}") * 1000)::bigint`
+const msOf = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
+const ms = (column: string): string => `'${column}', ${msOf(`"${column}"`)}`
+/** Of what both tables have, one value, or one that is never right. */
+const twice = (column: string, value = `m."${column}"`): string =>
+  `'${column}', CASE WHEN m."${column}" IS NOT DISTINCT FROM s."${column}" THEN to_json(${value}) ELSE '"differs"' END`
 const same = (column: string): string => `'${column}', "${column}"`
 const COLUMNS = [
-  ...['userId', 'username', 'email', 'fullName', 'status', 'roleIds', 'state'].map(same),
+  ...['userId', 'username', 'email', 'fullName', 'roleIds', 'state'].map(same),
   ...['lastUpdatedVersion', 'lastPosition'].map(same),
-  ...['lockedUntil', 'createdAt', 'deletedAt', 'changedAt'].map(ms),
-  `'tenantId', CASE WHEN m."tenantId" = s."tenantId" THEN m."tenantId" END`
+  ...['createdAt', 'deletedAt', 'changedAt'].map(ms),
+  ...[twice('tenantId'), twice('status'), twice('lockedUntil', msOf('m."lockedUntil"'))]
 ]
 const kept = (table: string): string =>
   `(SELECT * FROM ${table} r

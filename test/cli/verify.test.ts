@@ -190,6 +190,14 @@ const DAMAGES: Record<string, { sql: string; found: Expected[] }> = {
     sql: `UPDATE user_read_state SET "changedAt" = now() WHERE "userId" = '${ADA}'`,
     found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
   },
+  'a state of the directory is locked': {
+    sql: `UPDATE user_read_state SET "lockedUntil" = now() WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
+  },
+  'a state of the directory has another status': {
+    sql: `UPDATE user_read_state SET status = 'suspended' WHERE "userId" = '${ADA}'`,
+    found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]
+  },
   'a state of the directory belongs to another tenant': {
     sql: `UPDATE user_read_state SET "tenantId" = '${TENANT}' WHERE "userId" = '${ADA}'`,
     found: [{ kind: 'READ_MODEL_DIFFERS', userId: ADA, version: 12 }]

@@ -13,9 +13,9 @@ export const manyUsers = (tenantId: string, from: number, count: number): string
       CASE WHEN n % 50 = 0 THEN '2026-06-01'::timestamptz END
     FROM generate_series(${from}, ${from + count - 1}) AS n
     RETURNING *)
-  INSERT INTO user_read_state (bucket, "userId", "tenantId", "changedAt", "lastUpdatedVersion", "lastPosition", state)
+  INSERT INTO user_read_state (bucket, "userId", "tenantId", "changedAt", "lastUpdatedVersion", "lastPosition", status, "lockedUntil", state)
   SELECT bucket, "userId", "tenantId", CASE WHEN n % 2 = 0 THEN "createdAt" + interval '1 day' ELSE "createdAt" END, 1 + n % 40, n,
-    json_build_object('userId', "userId", 'tenantId', "tenantId", 'username', username, 'email', email, 'fullName', "fullName",
+    status, "lockedUntil", json_build_object('userId', "userId", 'tenantId', "tenantId", 'username', username, 'email', email, 'fullName', "fullName",
       'phone', null, 'status', status, 'roleIds', "roleIds", 'totalLogins', n % 40, 'loginAttempts', 0,
       'lockedUntil', "lockedUntil", 'lastLoginAt', null, 'attributes', '{}'::json, 'createdAt', "createdAt",
       'updatedAt', CASE WHEN n % 2 = 0 THEN "createdAt" + interval '1 day' END, 'deletedAt', "deletedAt")

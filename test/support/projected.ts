@@ -13,11 +13,11 @@ export type Projected = { users: Record<string, object>; events: Record<string, 
 
 const USERS = `
   SELECT "userId"::text AS key, jsonb_build_object('bucket', bucket, 'tenantId', "tenantId", 'username', username, 'email', email,
-    'fullName', "fullName", 'status', status, 'roleIds', "roleIds", 'lockedUntil', extract(epoch FROM "lockedUntil") * 1000,
+    'fullName', "fullName", 'status', m.status, 'roleIds', "roleIds", 'lockedUntil', extract(epoch FROM m."lockedUntil") * 1000,
     'createdAt', extract(epoch FROM "createdAt") * 1000, 'deletedAt', extract(epoch FROM "deletedAt") * 1000,
-    'changedAt', extract(epoch FROM "changedAt") * 1000,
+    'changedAt', extract(epoch FROM "changedAt") * 1000, 'alike', (m.status, m."lockedUntil") IS NOT DISTINCT FROM (s.status, s."lockedUntil"),
     'version', "lastUpdatedVersion", 'position', "lastPosition", 'state', state)::text AS row
-  FROM user_read_model FULL JOIN user_read_state USING (bucket, "userId", "tenantId")`
+  FROM user_read_model m FULL JOIN user_read_state s USING (bucket, "userId", "tenantId")`
 const EVENTS = `SELECT concat_ws('/', bucket, "tenantId", day, "eventType") AS key, events::text AS row FROM user_activity_events`
 const DAYS = `
   SELECT concat_ws('/', bucket, "tenantId", day) AS key,
@@ -105,6 +105,7 @@ function shownOf(state: User) {
     createdAt: ms(state.createdAt),
     deletedAt: ms(state.deletedAt),
     changedAt: ms(state.updatedAt ?? state.createdAt),
+    alike: true,
     state
   }
 }

@@ -101,6 +101,8 @@ export function stateRow(
     changedAt: storable(state.updatedAt) ?? storable(state.createdAt) ?? event.createdAt,
     lastUpdatedVersion: event.version,
     lastPosition: event.position,
+    status: indexed(state.status),
+    lockedUntil: storable(state.lockedUntil),
     state
   }
 }
