@@ -82,6 +82,7 @@ const asText = { serialize: (value: string) => value, parse: (value: string) => 
 export function openDb(url: string, options: DbOptions = {}): Db {
   const { poolMax = 10, waitingMax = 1000, waitMs = 5000, statementTimeoutMs = 5000, prepare = true } = options
   const deadlineMs = statementTimeoutMs + 1000
+
   /** A driver of one connection each, which is made when it is needed: so it is we who choose, and know, which one runs a query. */
   function createConnection(): Connection {
     const openSocket = createSocketOpener()

@@ -2,21 +2,19 @@
 import { bigint, customType, integer, smallint, uuid, varchar } from 'drizzle-orm/pg-core'
 import type { JsonObject } from '../domain/event.js'
 
-/** jsonb that is parsed exactly once: the client hands it over as text in both directions. */
-export const json = <T>(name: string) =>
-  customType<{ data: T; driverData: string }>({
-    dataType: () => 'jsonb',
-    toDriver: (value) => JSON.stringify(value),
-    fromDriver: (value) => JSON.parse(value) as T
-  })(name)
+/** JSON that is parsed exactly once: the client hands it over as text in both directions. */
+const parsedOnce =
+  (dataType: 'json' | 'jsonb') =>
+  <T>(name: string) =>
+    customType<{ data: T; driverData: string }>({
+      dataType: () => dataType,
+      toDriver: (value) => JSON.stringify(value),
+      fromDriver: (value) => JSON.parse(value) as T
+    })(name)
 
-/** json that is parsed exactly once, kept as the text it was given as: storing it costs the database no look into it. */
-export const jsonText = <T>(name: string) =>
-  customType<{ data: T; driverData: string }>({
-    dataType: () => 'json',
-    toDriver: (value) => JSON.stringify(value),
-    fromDriver: (value) => JSON.parse(value) as T
-  })(name)
+export const json = parsedOnce('jsonb')
+/** Kept as the text it was given as: storing it costs the database no look into it. */
+export const jsonText = parsedOnce('json')
 
 /** What PostgreSQL writes as `2026-11-22 08:00:00.5+00`: in UTC, with no more digits of a second than needed. */
 function instantOf(text: string): string {

@@ -84,6 +84,7 @@ export type KeptUser = Pick<
   'userId' | 'tenantId' | 'accountLocked' | 'createdAt' | 'lastUpdatedVersion' | 'lastPosition'
 > & { state: User }
 
+/** The user as shown. Times and counts that an effect has spoilt are shown as nothing, and as the largest that clients can read. */
 export function directoryUser({ state, ...kept }: KeptUser): DirectoryUser {
   return {
     userId: kept.userId,
@@ -108,5 +109,4 @@ export function directoryUser({ state, ...kept }: KeptUser): DirectoryUser {
   }
 }
 
-/** What an effect may have made of a count is still one that clients can read. */
 const countable = (count: number): number => Math.min(count, Number.MAX_SAFE_INTEGER)

@@ -11,9 +11,9 @@ export function createHoldBack({ max, msMax }: { max: number; msMax: number }): 
     held++
     const endsAt = performance.now() + Math.min(ms, msMax)
     // A timer cuts fractions off and counts from when the turn of the loop began: it can ring before its time.
-    for (let left = endsAt - performance.now(); left > 0; left = endsAt - performance.now()) {
+    while (performance.now() < endsAt) {
       // The request that waits for it keeps the process alive as long as its client does.
-      await pause(Math.ceil(left), null, { ref: false })
+      await pause(Math.ceil(endsAt - performance.now()), null, { ref: false })
     }
     held--
   }

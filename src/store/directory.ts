@@ -25,9 +25,10 @@ const KEYS: Record<UserSort, string> = {
 }
 const isTime = (sort: UserSort): boolean => sort === 'createdAt' || sort === 'updatedAt'
 
+/** What is told of those on a page by what they are found by; the rest by their states. */
 const PLACE = `bucket, "userId", "tenantId", coalesce("lockedUntil" > now(), false) AS "accountLocked", "createdAt"`
 
-/** What is shown of the users of a page: looked up for these alone, and not for all among whom they were found. */
+/** What is shown of the users of a page (a subquery of PLACE): looked up for these alone, and not for all among whom they were found. */
 const shownOf = (page: string): string => `
   SELECT place.*, kept.* FROM ${page} place
   CROSS JOIN LATERAL (

@@ -155,41 +155,37 @@ t.test('what the read model holds when states are set apart is shown as before',
   const database = await testDatabase(t, { empty: true })
   const number = known.findIndex(({ name }) => name === '0017_read_state')
   await migrate(database.url, { migrations: known.slice(0, number) })
-  const state = (userId: string, updatedAt: string | null) =>
-    JSON.stringify({
-      userId,
-      tenantId: TENANT,
-      ...{
-        username: 'ada',
-        email: 'ada@example.com',
-        fullName: null,
-        phone: '+1 555',
-        status: 'active',
-        roleIds: ['admin']
-      },
-      ...{
-        totalLogins: 3,
-        loginAttempts: 1,
-        lockedUntil: null,
-        lastLoginAt: '2026-02-01T00:00:00.000Z',
-        deletedAt: null
-      },
-      attributes: { theme: 'dark' },
-      createdAt: '2026-01-01T00:00:00.000Z',
-      updatedAt
-    })
-  const [changed, created] = [newUserId(), newUserId()]
-  const CHANGED_AT = '2026-03-01T00:00:00.000Z'
-  for (const [userId, updatedAt] of [
-    [changed, CHANGED_AT],
-    [created, null]
-  ] as const)
+  /** What a state says, and what is shown of it. */
+  const profile = {
+    tenantId: TENANT,
+    username: 'ada',
+    email: 'ada@example.com',
+    fullName: null,
+    phone: '+1 555',
+    status: 'active',
+    roleIds: ['admin'],
+    totalLogins: 3,
+    lastLoginAt: '2026-02-01T00:00:00.000Z',
+    attributes: { theme: 'dark' },
+    createdAt: '2026-01-01T00:00:00.000Z',
+    deletedAt: null
+  }
+  const changed = {
+    userId: newUserId(),
+    updatedAt: '2026-03-01T00:00:00.000Z',
+    lockedUntil: '2999-01-01T00:00:00.000Z'
+  }
+  const created = { userId: newUserId(), updatedAt: null, lockedUntil: null }
+  const orNull = (text: string | null) => (text === null ? 'NULL' : `'${text}'`)
+  for (const { userId, updatedAt, lockedUntil } of [changed, created]) {
+    const state = JSON.stringify({ ...profile, userId, updatedAt, lockedUntil, loginAttempts: 1 })
     await database.run(
       `INSERT INTO user_read_model (bucket, "userId", "tenantId", username, email, phone, status, "roleIds", "totalLogins",
-         "failedLoginAttempts", "lastLoginAt", "createdAt", "updatedAt", "lastUpdatedVersion", "lastPosition", state)
-       VALUES (0, '${userId}', '${TENANT}', 'ada', 'ada@example.com', '+1 555', 'active', '{admin}', 3, 1, '2026-02-01', '2026-01-01',
-         ${updatedAt ? `'${updatedAt}'` : 'NULL'}, 9, 90, '${state(userId, updatedAt)}')`
+         "failedLoginAttempts", "lockedUntil", "lastLoginAt", "createdAt", "updatedAt", "lastUpdatedVersion", "lastPosition", state)
+       VALUES (0, '${userId}', '${TENANT}', 'ada', 'ada@example.com', '+1 555', 'active', '{admin}', 3,
+         1, ${orNull(lockedUntil)}, '2026-02-01', '2026-01-01', ${orNull(updatedAt)}, 9, 90, '${state}')`
     )
+  }
   await database.run(
     `INSERT INTO projections (name, version, "typesRevision", "rebuildVersion", "rebuildRevision", "rebuildStage", "rebuildStartedAt")
      VALUES ('users', ${usersProjection.version}, 0, 99, 0, 'filling', now());
@@ -197,30 +193,26 @@ t.test('what the read model holds when states are set apart is shown as before',
   )
   await migrate(database.url)
   const { get } = await testService(t, { database })
-  const shown = {
-    ...{
-      username: 'ada',
-      email: 'ada@example.com',
-      fullName: null,
-      phone: '+1 555',
-      status: 'active',
-      roleIds: ['admin']
-    },
-    ...{ totalLogins: 3, failedLoginAttempts: 1, accountLocked: false, lockedUntil: null, deletedAt: null },
-    ...{
-      lastLoginAt: '2026-02-01T00:00:00.000Z',
-      attributes: { theme: 'dark' },
-      createdAt: '2026-01-01T00:00:00.000Z'
-    },
-    ...{ tenantId: TENANT, lastUpdatedVersion: 9, lastPosition: 90 }
-  }
-  const { users } = (await get('/users?sort=updatedAt')).data
-  t.strictSame(users, [
-    { userId: changed, updatedAt: CHANGED_AT, ...shown },
-    { userId: created, updatedAt: null, ...shown }
-  ])
-  const [projection] = await database.run('SELECT "rebuildVersion", "rebuildStage" FROM projections')
-  t.strictSame(projection, { rebuildVersion: null, rebuildStage: null }, 'tables of the old shape are filled no more')
+  const shown = (user: typeof changed | typeof created) => ({
+    ...profile,
+    ...user,
+    failedLoginAttempts: 1,
+    accountLocked: user.lockedUntil !== null,
+    lastUpdatedVersion: 9,
+    lastPosition: 90
+  })
+  const found = async (query: string) => (await get(`/users?${query}`)).data.users
+  t.strictSame(await found('sort=updatedAt'), [shown(changed), shown(created)])
+  t.strictSame(await found('sort=updatedAt&status=active'), [shown(changed), shown(created)])
+  t.strictSame(await found('sort=updatedAt&locked=true'), [shown(changed)])
+  const [rebuild] = await database.run(
+    `SELECT "rebuildVersion", "rebuildStage", to_regclass('user_read_model_next') AS next FROM projections`
+  )
+  t.strictSame(
+    rebuild,
+    { rebuildVersion: null, rebuildStage: null, next: null },
+    'nothing fills tables of the old shape'
+  )
 })
 
 t.test('drizzle/ is what drizzle-kit makes of the tables in src/db', async (t) => {
