@@ -32,6 +32,13 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 
 const stateOf = async ({ get }: TestService, name = 'crm') => (await get(`${PATH}/${name}`)).data.state as string
 
+/** The subscription once it owes nothing: what was taken is noted a moment after it was taken. */
+const settled = ({ get }: TestService) =>
+  until(async () => {
+    const { data } = await get(`${PATH}/crm`)
+    return data.state === 'active' && data.pending === 0 ? data : null
+  })
+
 const owedOf = async ({ get }: TestService, status: string) =>
   (await get(`${PATH}/crm/outbox?status=${status}`)).data.owed as {
     userId: string
@@ -387,12 +394,7 @@ t.test('a receiver that is away is waited for: no event is blamed, none is lost'
   taker.answer = () => 204
   await until(() => taker.taken.length === 6)
   for (const userId of users) t.strictSame(versionsOf(taker, userId), [1, 2, 3])
-  // What was taken is noted after it was taken.
-  const seen = await until(async () => {
-    const { data } = await service.get(`${PATH}/crm`)
-    return data.state === 'active' && data.pending === 0 ? data : null
-  })
-  t.match(seen, { lastError: null, dead: 0 })
+  t.match(await settled(service), { lastError: null, dead: 0 })
 })
 
 t.test('one user whom the receiver never answers for waits aside, and the others get their turn', async (t) => {
@@ -428,10 +430,7 @@ t.test('a receiver that goes amid a batch, with one try: no event is blamed, and
   away = false
   await until(() => firstArrivals(taker.taken).size === 60 && taker.taken.length >= 120)
   for (const userId of users) t.strictSame(versionsOf(taker, userId), [1, 2])
-  await until(async () => (await stateOf(service)) === 'active')
-  // What was taken is noted after it was taken.
-  await until(async () => (await service.get(`${PATH}/crm`)).data.pending === 0)
-  t.match((await service.get(`${PATH}/crm`)).data, { lastError: null, dead: 0 })
+  t.match(await settled(service), { lastError: null, dead: 0 })
 })
 
 t.test('what is owed survives a receiver that is away, also when nothing else is to be sent', async (t) => {
@@ -455,8 +454,7 @@ t.test('what is owed survives a receiver that is away, also when nothing else is
   ])
   t.match((await service.get(`${PATH}/crm`)).data, { state: 'failing', lastError: /503/, dead: 0 })
   status = 204
-  await until(async () => (await stateOf(service)) === 'active')
-  await until(async () => (await service.get(`${PATH}/crm`)).data.pending === 0)
+  await settled(service)
   t.strictSame(versionsOf(taker, userId), [1, 2])
 })
 
