@@ -130,7 +130,8 @@ export function createReplayService(parts: {
   async function catchUp({ key, catalog }: Reading, known: KnownState): Promise<ReplayedState> {
     const startedAt = performance.now()
     const tail = await tails.after(key, known.version)
-    const newest = await foldOn({ key, catalog }, known, tail, tail.length >= TAIL_EVENTS)
+    // Mostly nothing came, and whoever reads what is cached waits for the database alone.
+    const newest = tail.length === 0 ? known : await foldOn({ key, catalog }, known, tail, tail.length >= TAIL_EVENTS)
     return fromCache(key, cache.put(key, newest, startedAt), known.version)
   }
 
@@ -167,13 +168,17 @@ export function createReplayService(parts: {
     return { ...reached, state: reached.state! }
   }
 
-  async function current(reading: Reading, maxStaleMs: number): Promise<ReplayedState> {
+  function current(reading: Reading, maxStaleMs: number): Promise<ReplayedState> {
     const { key } = reading
     const known = cache.get(key)
-    if (known) {
-      const fresh = performance.now() - known.checkedAt < maxStaleMs
-      return fresh ? fromCache(key, known, known.version) : await catchUp(reading, known)
-    }
+    if (!known) return loadCurrent(reading)
+    const fresh = performance.now() - known.checkedAt < maxStaleMs
+    return fresh ? Promise.resolve(fromCache(key, known, known.version)) : catchUp(reading, known)
+  }
+
+  /** Of a user who is not cached; shares a load that is under way. */
+  async function loadCurrent(reading: Reading): Promise<ReplayedState> {
+    const { key } = reading
     const name = `${key.tenantId}:${key.userId}:${key.fingerprint}`
     const running = loading.get(name)
     if (!running) return await begin(reading, name)
@@ -190,17 +195,18 @@ export function createReplayService(parts: {
     return mine
   }
 
-  async function replay(user: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
-    const catalog = eventTypes.of(user.tenantId)
-    const reading = { key: { ...user, fingerprint: catalog.fingerprint }, catalog }
+  function replay({ tenantId, userId }: StreamKey, target: ReplayTarget): Promise<ReplayedState> {
+    const catalog = eventTypes.of(tenantId)
+    const key = { tenantId, userId, fingerprint: catalog.fingerprint }
+    const reading = { key, catalog }
     // Who makes snapshots asks for one after another, and nobody would repeat it.
-    if (target.useCache === false) return await load(reading, target)
-    if (target.at !== undefined || target.useSnapshot === false) return await loadInTurn(reading, target)
-    if (target.version === undefined) return await current(reading, target.maxStaleMs ?? 0)
-    const known = cache.get(reading.key)
+    if (target.useCache === false) return load(reading, target)
+    if (target.at !== undefined || target.useSnapshot === false) return loadInTurn(reading, target)
+    if (target.version === undefined) return current(reading, target.maxStaleMs ?? 0)
+    const known = cache.get(key)
     return known?.version === target.version
-      ? fromCache(reading.key, known, known.version)
-      : await loadInTurn(reading, target)
+      ? Promise.resolve(fromCache(key, known, known.version))
+      : loadInTurn(reading, target)
   }
 
   async function measured(key: StreamKey, target: ReplayTarget): Promise<ReplayedState> {

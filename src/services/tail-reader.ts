@@ -64,12 +64,14 @@ export function createTailReader({ db, buckets }: { db: Db; buckets: number }) {
      * Events of a user with a version above `after`, in order, at most TAIL_EVENTS of them; includes everything that was
      * committed before the call. Throws OVERLOADED when too many wait.
      */
-    async after(key: StreamKey, after: number): Promise<Tail> {
+    after(key: StreamKey, after: number): Promise<Tail> {
       const name = `${key.tenantId}:${key.userId}:${after}`
       const same = waiting.get(name)
-      if (same) return await same.tail
-      if (waiting.size >= WAITING_MAX)
-        throw new DomainError('OVERLOADED', `${waiting.size} reads are waiting. Send the request again later.`)
+      if (same) return same.tail
+      if (waiting.size >= WAITING_MAX) {
+        const refusal = `${waiting.size} reads are waiting. Send the request again later.`
+        return Promise.reject(new DomainError('OVERLOADED', refusal))
+      }
       let [resolve, reject]: [Waiting['resolve'], Waiting['reject']] = [() => {}, () => {}]
       const tail = new Promise<Tail>((onDone, onFailed) => {
         resolve = onDone
@@ -77,7 +79,7 @@ export function createTailReader({ db, buckets }: { db: Db; buckets: number }) {
       })
       waiting.set(name, { bucket: bucketOf(key.userId, buckets), key, after, tail, resolve, reject })
       schedule()
-      return await tail
+      return tail
     }
   }
 }
