@@ -25,7 +25,13 @@ const KEYS: Record<UserSort, string> = {
 }
 const isTime = (sort: UserSort): boolean => sort === 'createdAt' || sort === 'updatedAt'
 
+/** Of how many users words are looked for, one after the other in the order of a page, before their index is asked. */
+const NEARBY = 5_000
+/** What words are looked for in. */
+const NAMES = 'username, email, "fullName", search'
+
 /** What is told of those on a page by what they are found by; the rest by their states. */
+const COLUMNS = 'bucket, "userId", "tenantId", "lockedUntil", "createdAt"'
 const PLACE = `bucket, "userId", "tenantId", coalesce("lockedUntil" > now(), false) AS "accountLocked", "createdAt"`
 
 /** What is shown of the users of a page (a subquery of PLACE): looked up for these alone, and not for all among whom they were found. */
@@ -34,6 +40,32 @@ const shownOf = (page: string): string => `
   CROSS JOIN LATERAL (
     SELECT s."lastUpdatedVersion", s."lastPosition", s.state FROM user_read_state s
     WHERE s.bucket = place.bucket AND s."userId" = place."userId" AND s."tenantId" = place."tenantId" OFFSET 0) kept`
+
+type Order = { key: string; way: 'ASC' | 'DESC'; limit: string }
+
+const users = (columns: string, conditions: string[], { key }: Order): string =>
+  `SELECT ${columns}, ${key} AS key FROM users_of_tenants() WHERE ${conditions.join(' AND ')}`
+
+/** The first of an order. */
+const inOrder = (columns: string, conditions: string[], order: Order): string =>
+  `${users(columns, conditions, order)} ORDER BY ${order.key} ${order.way}, "userId" ${order.way} LIMIT ${order.limit}`
+
+/**
+ * The first of an order who have words. The planner cannot know how many have a word, nor where in the order: of a million users it
+ * followed the order for seconds past those who do not. So the order is followed for a while only; when too few were found there,
+ * the index of words tells them all. The bound of that while is a subquery so that the planner does not know it either: it then plans for
+ * a tenth of the order, and so follows it, and does not sort everybody to have so many at once.
+ */
+function searched(words: string[], conditions: string[], order: Order): string {
+  const first = `ORDER BY key ${order.way}, "userId" ${order.way} LIMIT ${order.limit}`
+  const nearby = inOrder(`${COLUMNS}, ${NAMES}`, conditions, { ...order, limit: `(SELECT ${NEARBY})` })
+  return `
+    WITH near AS MATERIALIZED (SELECT ${COLUMNS}, key FROM (${nearby}) nearby WHERE ${words.join(' AND ')} ${first}),
+      anywhere AS MATERIALIZED (${users(COLUMNS, [...conditions, ...words], order)})
+    SELECT ${PLACE}, key FROM (
+      TABLE near UNION SELECT * FROM anywhere WHERE (SELECT count(*) FROM near) < ${order.limit}) found
+    ${first}`
+}
 
 type Page = { position: string | null; users: string }
 
@@ -45,20 +77,20 @@ export async function selectUsers(
   page: { after: UserMark | undefined; limit: number; trigrams: boolean }
 ): Promise<Reflected & { users: (DirectoryUser & { key: string })[] }> {
   const bind = binder()
-  const way = descending ? 'DESC' : 'ASC'
-  const conditions = conditionsOf(filter, page.trigrams, bind)
+  const way: Order['way'] = descending ? 'DESC' : 'ASC'
+  const conditions = conditionsOf(filter, bind)
   if (sort === 'updatedAt') conditions.push(...conditionsOfState(filter, bind))
   if (page.after) {
     const { key, userId } = page.after
     const place = `(${bind(key)}::${isTime(sort) ? 'timestamptz' : 'text'}, ${bind(userId)}::uuid)`
     conditions.push(`(${KEYS[sort]}, "userId") ${descending ? '<' : '>'} ${place}`)
   }
+  const words = search(filter.q, page.trigrams, bind)
+  const order = { key: KEYS[sort], way, limit: `${bind(page.limit)}::integer` }
+  const found = words.length === 0 ? inOrder(PLACE, conditions, order) : searched(words, conditions, order)
   const [row] = await db.as(filter.tenantId).query<Page>(
     `SELECT ${REFLECTED} AS position, (
-       SELECT coalesce(json_agg(found), '[]') FROM (${shownOf(`(
-         SELECT ${PLACE}, ${KEYS[sort]} AS key FROM users_of_tenants()
-         WHERE ${conditions.join(' AND ')}
-         ORDER BY ${KEYS[sort]} ${way}, "userId" ${way} LIMIT ${bind(page.limit)}::integer)`)}
+       SELECT coalesce(json_agg(found), '[]') FROM (${shownOf(`(${found})`)}
          ORDER BY place.key ${way}, place."userId" ${way}) found)::text AS users`,
     bind.values,
     ONCE
@@ -94,7 +126,7 @@ export async function countUsers(
   { max, trigrams }: { max: number; trigrams: boolean }
 ): Promise<Reflected & { count: number }> {
   const bind = binder()
-  const conditions = conditionsOf(filter, trigrams, bind)
+  const conditions = [...conditionsOf(filter, bind), ...search(filter.q, trigrams, bind)]
   const [row] = await db.as(filter.tenantId).query<{ position: string | null; count: string }>(
     `SELECT ${REFLECTED} AS position, (
        SELECT count(*) FROM (SELECT FROM users_of_tenants() WHERE ${conditions.join(' AND ')} LIMIT ${bind(max)}::integer) found) AS count`,
@@ -142,8 +174,8 @@ function binder(): Binder {
   return Object.assign((value: Param) => `$${values.push(value)}`, { values })
 }
 
-function conditionsOf(filter: UserFilter, trigrams: boolean, bind: Binder): string[] {
-  const { username, email, q, statuses, role, locked } = filter
+function conditionsOf(filter: UserFilter, bind: Binder): string[] {
+  const { username, email, statuses, role, locked } = filter
   const conditions = [`"tenantId" = ${bind(filter.tenantId)}::uuid`]
   const add = (value: Param | undefined, condition: (bound: string) => string) => {
     if (value !== undefined) conditions.push(condition(bind(value)))
@@ -151,7 +183,6 @@ function conditionsOf(filter: UserFilter, trigrams: boolean, bind: Binder): stri
   if (!filter.includeDeleted && !statuses?.includes('deleted')) conditions.push('"deletedAt" IS NULL')
   add(username, (bound) => `lower(username) COLLATE "C" = lower(${bound}::text)`)
   add(email, (bound) => `lower(email) COLLATE "C" = lower(${bound}::text)`)
-  if (q !== undefined) conditions.push(...search(q, trigrams, bind))
   add(statuses && textArray(statuses), (bound) => `status = ANY (${bound}::text::text[])`)
   add(role === undefined ? undefined : textArray([role]), (bound) => `"roleIds" @> ${bound}::text::text[]`)
   if (locked !== undefined)
@@ -180,7 +211,8 @@ const textArray = (texts: readonly string[]): string =>
   `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
 
 /** All words anywhere, or the whole at the beginning of username, email or full name. */
-function search(q: string, trigrams: boolean, bind: Binder): string[] {
+function search(q: string | undefined, trigrams: boolean, bind: Binder): string[] {
+  if (q === undefined) return []
   const words = trigrams ? wordsOf(q) : null
   if (words) return words.map((word) => `search LIKE '%' || lower(${bind(literal(word))}::text) || '%'`)
   const prefix = `lower(${bind(literal(q.trim()))}::text) || '%'`
