@@ -6,9 +6,10 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Locator, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import type { Owner } from './server.js'
+import { until } from './wait.js'
 
 export type Visit = {
   page: Page
@@ -77,6 +78,20 @@ export async function visit(
 export async function settled(page: Page): Promise<void> {
   await page.locator('h1').first().waitFor()
   await page.locator('.loading').first().waitFor({ state: 'detached' })
+}
+
+/** Scrolls down until a list has `count` items. Throws what the page says went wrong, or how many came, when they do not. */
+export async function scrollUntil(page: Page, items: Locator, count: number): Promise<void> {
+  let shown = 0
+  const isShown = async () => {
+    await page.mouse.wheel(0, 20_000)
+    for (const said of await page.getByRole('alert').allInnerTexts()) throw new Error(`The page says: ${said}`)
+    shown = await items.count()
+    return shown === count
+  }
+  await until(isShown, { what: `${count} items`, everyMs: 50 }).catch((cause: Error) => {
+    throw new Error(`${shown} of ${count} items came by scrolling. ${cause.message}`, { cause })
+  })
 }
 
 /** Signs in on the page that asks for a key. */

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import t from 'tap'
 import { ADMIN_KEY, bearing, GUARDED, keyOf } from '../support/access.js'
-import { isAccessible, openBrowser, settled, signIn, visit } from '../support/browser.js'
+import { isAccessible, openBrowser, scrollUntil, settled, signIn, visit } from '../support/browser.js'
 import { loggedIn, newUserId, updates, userCreated, userUpdated } from '../support/events.js'
 import { longUser } from '../support/long-user.js'
 import { listen, testService } from '../support/service.js'
@@ -108,13 +108,7 @@ t.test('further events come as one scrolls, or presses the button', async (t) =>
     const events = page.locator('.timeline').getByRole('listitem')
     await events.first().waitFor()
     t.ok((await events.count()) < 161)
-    await until(
-      async () => {
-        await page.mouse.wheel(0, 20_000)
-        return (await events.count()) === 161
-      },
-      { what: 'all of them', everyMs: 50 }
-    )
+    await scrollUntil(page, events, 161)
     t.equal(await page.getByRole('button', { name: 'More events' }).count(), 0)
     const versions = (await events.getByText(/^version \d+$/).allInnerTexts()).map((text) => Number(text.slice(8)))
     t.strictSame(

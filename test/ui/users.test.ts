@@ -1,7 +1,7 @@
 /** Finding users. */
 import t from 'tap'
 import { DEFAULT_TENANT } from '../../src/domain/event.js'
-import { isAccessible, openBrowser, settled, visit } from '../support/browser.js'
+import { isAccessible, openBrowser, scrollUntil, settled, visit } from '../support/browser.js'
 import { manyUsers } from '../support/directory.js'
 import { newUserId, userCreated, userDeleted } from '../support/events.js'
 import { listen, testService } from '../support/service.js'
@@ -69,13 +69,7 @@ t.test('further pages come as one scrolls', (t) =>
     const shown = (await service.get('/users?limit=1000')).data.users.length
     t.ok(shown > 150, `${shown} users`)
     t.ok((await rows.count()) < shown)
-    await until(
-      async () => {
-        await page.mouse.wheel(0, 20_000)
-        return (await rows.count()) === shown
-      },
-      { what: 'all of them', everyMs: 50 }
-    )
+    await scrollUntil(page, rows, shown)
     t.equal(await page.getByRole('button', { name: 'More users' }).count(), 0)
   })
 )
