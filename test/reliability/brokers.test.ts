@@ -132,7 +132,7 @@ t.test('systems that are killed in mid-stream and away for 20 s get everything',
   await until(() => performance.now() - awaySince > AWAY_MS, { timeoutMs: 60_000, what: 'the end of the outage' })
   await Promise.all([hook.start(), nats.start(), rabbit.start(), redis.start()])
   await until(async () => (await numbers()).every(({ lagEvents, pending }) => lagEvents === 0 && pending === 0), {
-    timeoutMs: 90_000,
+    timeoutMs: 150_000,
     what: 'everything to be delivered'
   })
   t.ok(
