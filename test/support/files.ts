@@ -14,7 +14,7 @@ export type Counts = { passed: number; failed: number }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** Time that a file has to say what hangs in it, and then to end. */
-const FILE_TIMEOUT_MS = 140_000
+const FILE_TIMEOUT_MS = 240_000
 const END_TIMEOUT_MS = 10_000
 /** Of files that somebody asked for by name, who waits and watches. */
 const ASKED_TIMEOUT_MS = 3_600_000
