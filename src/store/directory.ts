@@ -30,8 +30,9 @@ const NEARBY = 5_000
 /** What words are looked for in. */
 const NAMES = 'username, email, "fullName", search'
 
-/** What is told of those on a page by what they are found by; the rest by their states. */
+/** What PLACE is told from. */
 const COLUMNS = 'bucket, "userId", "tenantId", "lockedUntil", "createdAt"'
+/** What is told of those on a page by what they are found by; the rest by their states. */
 const PLACE = `bucket, "userId", "tenantId", coalesce("lockedUntil" > now(), false) AS "accountLocked", "createdAt"`
 
 /** What is shown of the users of a page (a subquery of PLACE): looked up for these alone, and not for all among whom they were found. */
