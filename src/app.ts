@@ -166,9 +166,10 @@ export async function buildApp(parts: AppParts): Promise<FastifyInstance> {
   longBodies.register(app)
   registerDeadline(app, parts.requestTimeoutMs)
   registerClosing(app, { operations: OPERATIONS, requestTimeoutMs: parts.requestTimeoutMs })
+  // Before all that may ask the database, which is what a process with too much to do waits for longest.
+  await shedLoad(app)
   registerAuth(app, services.access)
   if (parts.rateLimit) await registerRateLimit(app, parts.rateLimit, OPERATIONS)
-  await shedLoad(app)
   registerTurns(app, parts.turns)
   registerAudit(app, services.audit)
   if (parts.metrics) serveMetrics(app, register)
@@ -259,9 +260,9 @@ async function shedLoad(app: FastifyInstance): Promise<void> {
   await app.register(underPressure, {
     maxEventLoopDelay: LOOP_DELAY_MAX_MS,
     sampleInterval: LOOP_SAMPLE_MS,
-    pressureHandler: (request, _reply, _type, delay) => {
-      // Without a sample the delay is said to be infinite, which only means that it is not known.
-      if (performance.now() < measuredFrom || delay === Number.POSITIVE_INFINITY) return
+    // A delay is infinite when the loop turned less than twice in the time of a sample.
+    pressureHandler: (request) => {
+      if (performance.now() < measuredFrom) return
       if (OPERATIONS.includes(request.routeOptions.url ?? '')) return
       throw new DomainError('OVERLOADED', 'The service is too busy to take requests now. Send the request again later.')
     }
