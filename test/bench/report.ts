@@ -8,6 +8,8 @@ export type Finding = {
   ours: number[]
   /** in the order of the scenario's limits; `ratios` are ours over theirs, round by round */
   limits: { values: number[]; ratios: number[] }[]
+  /** why it was not measured to the end; what it found until then is not shown */
+  failure: Error | null
 }
 
 /** Load averages of the machine over 1, 5 and 15 minutes. */
@@ -48,23 +50,29 @@ export function resultsOf(findings: Finding[], load: Load, plan: Plan) {
     cores: availableParallelism(),
     load: rounded(load),
     plan,
-    results: findings.map(({ scenario: { name, unit, atMost, atLeast, limits }, ours, limits: found }) => ({
-      name,
-      unit,
-      atMost,
-      atLeast,
-      median: median(ours),
-      ours,
-      limits: found.map(({ values, ratios }, i) => {
-        const { name: limit, bar } = limits[i]!
-        return { name: limit, bar, median: median(values), ratio: median(ratios), values, ratios }
-      })
-    }))
+    results: findings.filter(({ failure }) => !failure).map(resultOf),
+    failures: findings.flatMap(({ scenario: { name }, failure }) => (failure ? { name, failure: failure.message } : []))
   }
 }
 
-function rowsOf({ scenario, ours, limits }: Finding): string[][] {
+function resultOf({ scenario: { name, unit, atMost, atLeast, limits }, ours, limits: found }: Finding) {
+  return {
+    name,
+    unit,
+    atMost,
+    atLeast,
+    median: median(ours),
+    ours,
+    limits: found.map(({ values, ratios }, i) => {
+      const { name: limit, bar } = limits[i]!
+      return { name: limit, bar, median: median(values), ratio: median(ratios), values, ratios }
+    })
+  }
+}
+
+function rowsOf({ scenario, ours, limits, failure }: Finding): string[][] {
   const { name, unit, atMost, atLeast } = scenario
+  if (failure) return [[name, 'FAILED', '', '', '', '', failure.message]]
   const shown = (number: number): string =>
     unit === 'rate' ? `${Math.round(number)}/s` : `${number.toFixed(unit === 'ms' ? 2 : 0)} ${unit}`
   const value = median(ours)
