@@ -28,7 +28,7 @@ export function createRequestCounter({ shared, onAlone }: { shared: SharedCounte
       window = { endsAt: now + windowMs, count: 0 }
       windows.set(key, window)
     }
-    return { count: ++window.count, leftMs: window.endsAt - now }
+    return { count: ++window.count, leftMs: Math.min(windowMs, window.endsAt - now) }
   }
 
   return {
