@@ -115,9 +115,9 @@ async function startStranger(t: Test, uid: number): Promise<ChildProcess> {
 }
 
 async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited 20 s for: ${what}`)
+    if (Date.now() > deadline) throw new Error(`waited 60 s for: ${what}`)
     await sleep(5)
   }
 }

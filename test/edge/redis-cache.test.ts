@@ -280,7 +280,7 @@ t.test(
     for (let i = 0; i < 1000; i++) found.add(await cache.get(key))
     const waitedMs = performance.now() - startedAt
     t.strictSame([...found], [null])
-    t.ok(waitedMs >= 3 * 49 && waitedMs < 1000, `1000 reads waited ${waitedMs.toFixed()} ms`)
+    t.ok(waitedMs >= 3 * 49 && waitedMs < 10_000, `1000 reads waited ${waitedMs.toFixed()} ms`)
     t.ok(trouble.failed >= 3 && trouble.failed <= 4)
     redis.resume()
     await until(() => cache.get(key))

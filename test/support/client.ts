@@ -45,7 +45,7 @@ export function createClient(parts: {
     else await send(draw())
   }
 
-  async function run(enough: () => boolean, settleMs = 20_000): Promise<void> {
+  async function run(enough: () => boolean, settleMs = 60_000): Promise<void> {
     while (!enough()) await step()
     await until(
       async () => {

@@ -116,7 +116,7 @@ export async function testKafka(t: Test): Promise<KafkaServer> {
 
   const kcat = async (...words: string[]): Promise<string> => {
     const settings = ['-q', '-b', `127.0.0.1:${mockPort}`, '-X', 'fetch.wait.max.ms=10']
-    return (await run('kcat', [...words, ...settings], { maxBuffer: 2 ** 28, timeout: 20_000 })).stdout
+    return (await run('kcat', [...words, ...settings], { maxBuffer: 2 ** 28, timeout: 60_000 })).stdout
   }
   return {
     brokers: `127.0.0.1:${port}`,

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 /** Asks `condition` again and again until it gives something truthy, and returns that; throws after `timeoutMs`. Asks every `everyMs`. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = 20_000, everyMs = 5, what = 'the condition' } = {}
+  { timeoutMs = 60_000, everyMs = 5, what = 'the condition' } = {}
 ): Promise<NonNullable<T>> {
   const giveUpAt = performance.now() + timeoutMs
   for (;;) {
