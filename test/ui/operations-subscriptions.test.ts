@@ -97,6 +97,36 @@ t.test('a list that is read again, because more is owed, leaves the focus where 
   })
 })
 
+t.test('the end of a list that comes into sight while the list is read again is not forgotten', async (t) => {
+  await refused(t, 'long')
+  const refuseOne = () => service.append(newUserId(), [userCreated('more')], { headers: admin })
+  await Promise.all(Array.from({ length: 59 }, refuseOne))
+  await until(async () => (await read(`${PATH}/long`)).dead === 60, { what: '60 dead letters' })
+  await visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/subscriptions/long')
+    await signIn(page, ADMIN_KEY)
+    const rows = page.getByRole('table', { name: 'Owed events' }).locator('tbody tr')
+    await rows.nth(49).waitFor()
+    t.equal(await rows.count(), 50, 'a page, whose end is out of sight')
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await page.route(/\/long\/outbox\?/, async (route) => {
+      await held
+      await route.continue()
+    })
+    const again = page.waitForRequest(/\/long\/outbox\?/)
+    await refuseOne()
+    await again
+    await page.getByText('Loading owed events').scrollIntoViewIfNeeded()
+    // What is seen in a frame is told after it.
+    await page.evaluate('new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))')
+    release()
+    await rows.nth(60).waitFor()
+  })
+})
+
 t.test('a look at how it is that fails takes nothing away from who is answering a question', async (t) => {
   await refused(t, 'asked')
   await visit(t, { browser, url }, async ({ page, open }) => {

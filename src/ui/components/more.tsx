@@ -23,7 +23,8 @@ export function More({ pages, what }: { pages: Listed; what: string }) {
   latest.current = pages
   const { items, error, loading, hasMore, more, reload } = pages
 
-  // An observer tells when the end comes into sight, and at once when it is: after each page it is asked anew.
+  // An observer tells when the end comes into sight, and at once when it is: after each load it is asked anew, since what it tells meanwhile
+  // is in vain.
   const length = items.length
   useEffect(() => {
     const observer = new IntersectionObserver(
@@ -34,7 +35,7 @@ export function More({ pages, what }: { pages: Listed; what: string }) {
     )
     observer.observe(end.current!)
     return () => observer.disconnect()
-  }, [length])
+  }, [length, loading])
 
   return (
     <div class="more" ref={end}>
