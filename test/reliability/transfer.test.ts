@@ -78,7 +78,8 @@ async function assertGapless(t: Test, { run }: TestDatabase, buckets: number): P
   const rows = await run<{ bucket: number; events: number; last: string }>(
     'SELECT bucket, count(*)::integer AS events, max(position) AS last FROM user_events GROUP BY bucket'
   )
-  t.equal(rows.length, buckets, 'every bucket has events')
+  // A dozen random users leave one of three buckets empty in one of 43 runs, and two of them in one of 177,147.
+  t.ok(rows.length >= Math.min(2, buckets), `${rows.length} of ${buckets} buckets have events`)
   for (const { bucket, events, last } of rows) t.equal(Number(last), events, `bucket ${bucket} has no gap`)
 }
 
