@@ -34,6 +34,11 @@ type Program = {
 
 const run = promisify(execFile)
 
+/** Longest start: a RabbitMQ beside whatever else starts then, ms. */
+const UP_MS = 150_000
+/** How much of what a server said is told when it does not come up. */
+const SAID_CHARS = 2000
+
 /**
  * Tells the server's pid, and kills it with all of its process group, and itself, as soon as the test is gone, in whatever
  * way that ended. From the start on it says nothing itself: what it wrote to a test that is gone would end it too soon.
@@ -52,14 +57,20 @@ export async function testServer(t: Owner, program: Program): Promise<TestServer
       throw new Error(`There is no ${debian.package} to test with. Install it: ${install}.`, { cause })
     })
     const guard = spawn('sh', ['-c', GUARD, 'sh', command, ...args], {
-      stdio: ['pipe', 'pipe', onStderr ? 'pipe' : 'ignore'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
       detached: true
     })
-    guard.stderr?.on('data', (bytes: Buffer) => onStderr?.(bytes.toString()))
+    let said = ''
+    guard.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-SAID_CHARS)
+      onStderr?.(text)
+    })
     const [pid] = (await once(guard.stdout!, 'data')) as [Buffer]
     running = { guard, pid: Number(pid) }
-    await until(() => isUp().catch(() => false), { what: debian.package, timeoutMs: 60_000 })
+    await until(() => isUp().catch(() => false), { what: debian.package, timeoutMs: UP_MS }).catch((cause: Error) => {
+      throw new Error(`${cause.message} It said last: ${said}`, { cause })
+    })
   }
 
   async function kill(): Promise<void> {
