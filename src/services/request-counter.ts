@@ -19,16 +19,16 @@ export type RequestCounter = ReturnType<typeof createRequestCounter>
 
 /** `onAlone` is told of requests that the shared counter should have counted and did not. */
 export function createRequestCounter({ shared, onAlone }: { shared: SharedCounter | null; onAlone: () => void }) {
-  const windows = new LRUCache<string, { endsAt: number; count: number }>({ max: KEYS_MAX })
+  const windows = new LRUCache<string, { beganAt: number; count: number }>({ max: KEYS_MAX })
 
   function countHere(key: string, windowMs: number): Counted {
     const now = performance.now()
     let window = windows.get(key)
-    if (!window || window.endsAt <= now) {
-      window = { endsAt: now + windowMs, count: 0 }
+    if (!window || now - window.beganAt >= windowMs) {
+      window = { beganAt: now, count: 0 }
       windows.set(key, window)
     }
-    return { count: ++window.count, leftMs: Math.min(windowMs, window.endsAt - now) }
+    return { count: ++window.count, leftMs: windowMs - (now - window.beganAt) }
   }
 
   return {

@@ -7,8 +7,9 @@ import type { resultsOf } from './report.js'
 
 const SCENARIOS = ['append 1 event, 1 client', 'full replay of 100 events', 'history, page of 100 events']
 
-const run = (...args: string[]) =>
-  spawnSync(process.execPath, ['--import', 'tsx', 'test/bench/run.ts', ...args], { encoding: 'utf8' })
+const runIn = (env: NodeJS.ProcessEnv, ...args: string[]) =>
+  spawnSync(process.execPath, ['--import', 'tsx', 'test/bench/run.ts', ...args], { encoding: 'utf8', env })
+const run = (...args: string[]) => runIn(process.env, ...args)
 
 t.test('each scenario that is asked for is measured against its limits, in every round', async (t) => {
   const out = join(t.testdir(), 'results.json')
@@ -27,6 +28,23 @@ t.test('each scenario that is asked for is measured against its limits, in every
     for (const limit of limits)
       t.ok(limit.ratios.length === 3 && limit.ratios.every((ratio) => ratio > 0), `${limit.name}: ${limit.ratios}`)
   }
+})
+
+t.test('one that fails is told, the others go on, and the exit code is 1', async (t) => {
+  const sound = 'append 1 event, 1 client'
+  const broken = 'deliver to NATS JetStream'
+  const folder = t.testdir()
+  const out = join(folder, 'results.json')
+  // Where no nats-server is found.
+  const env = { ...process.env, PATH: folder }
+  const only = ['--only', sound, '--only', broken]
+  const { status, stdout, stderr } = runIn(env, '--quick', '--seconds', '0.1', '--out', out, ...only)
+  t.equal(status, 1)
+  t.match(stderr, /deliver to NATS JetStream failed and is left out from here on: .*nats-server/)
+  t.match(stdout, /^deliver to NATS JetStream +FAILED +There is no nats-server to test with/m)
+  const { results, failures } = JSON.parse(readFileSync(out, 'utf8')) as ReturnType<typeof resultsOf>
+  t.match(results, [{ name: sound, ours: { length: 3 } }])
+  t.match(failures, [{ name: broken, failure: /nats-server/ }])
 })
 
 t.test('what is no argument, and a scenario that is none, are told', async (t) => {

@@ -23,7 +23,6 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { takeServiceLock } from '../../src/db/embedded/lock.js'
@@ -31,6 +30,7 @@ import { readPostmasterPid, servesCluster } from '../../src/db/embedded/postmast
 import { identify, isRunning } from '../../src/db/embedded/process-identity.js'
 import { findPrograms } from '../../src/db/embedded/programs.js'
 import { type EmbeddedPostgresOptions, startEmbeddedPostgres } from '../../src/db/embedded/start.js'
+import { until } from '../support/wait.js'
 
 type Service = { child: ChildProcess; server: { url: string; pid: number; adopted: boolean } }
 
@@ -114,14 +114,6 @@ async function startStranger(t: Test, uid: number): Promise<ChildProcess> {
   return child
 }
 
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited 60 s for: ${what}`)
-    await sleep(5)
-  }
-}
-
 async function isAlive(pid: number): Promise<boolean> {
   return (await identify(pid)) !== null
 }
@@ -141,7 +133,7 @@ async function folderOfKilledServer(t: Test): Promise<string> {
   const server = await start(t, dataDir, { durable: true })
   await query(server.url, 'create table kept as select 42 as answer')
   process.kill(server.pid, 'SIGKILL')
-  await until('the killed server to be gone', async () => !(await isAlive(server.pid)))
+  await until(async () => !(await isAlive(server.pid)), { what: 'the killed server to be gone' })
   await server.stop()
   return dataDir
 }
@@ -247,7 +239,7 @@ t.test('a start waits for the children of a killed server', onlyLinux, async (t)
 
   const starting = start(t, dataDir)
   const log = () => readFile(join(dataDir, 'postgres.log'), 'utf8')
-  await until('PostgreSQL to refuse', async () => (await log()).includes('pre-existing shared memory block'))
+  await until(async () => (await log()).includes('pre-existing shared memory block'), { what: 'PostgreSQL to refuse' })
   process.kill(row!.pid, 'SIGKILL')
   t.equal((await starting).adopted, false)
   await sql.end({ timeout: 1 }).catch(() => {})
@@ -333,9 +325,9 @@ t.test('a dead server that nobody has reaped does not count as running', onlyLin
   // A stopped parent cannot reap. It would be alive to the lock, so take that away, as if the parent were some init.
   child.kill('SIGSTOP')
   process.kill(server.pid, 'SIGKILL')
-  await until('the server to be a zombie', async () =>
-    /^State:\s+Z/m.test(await readFile(`/proc/${server.pid}/status`, 'utf8'))
-  )
+  await until(async () => /^State:\s+Z/m.test(await readFile(`/proc/${server.pid}/status`, 'utf8')), {
+    what: 'the server to be a zombie'
+  })
   await rm(join(dataDir, 'service.lock'))
   t.equal(await identify(server.pid), null)
   t.equal((await start(t, dataDir)).adopted, false)
@@ -440,13 +432,16 @@ t.test('a first start killed on the way is done again from the beginning', async
   await mkdir(join(dataDir, 'postgres.initialising-older'), { recursive: true })
   const starting = startService(t, dataDir).catch(() => {})
   const drafts = async () => (await readdir(dataDir)).filter((name) => name.startsWith('postgres.initialising-'))
-  await until('initdb to be at work', async () => {
-    const [draft] = (await drafts()).filter((name) => !name.endsWith('older'))
-    return draft !== undefined && existsSync(join(dataDir, draft, 'base'))
-  })
+  await until(
+    async () => {
+      const [draft] = (await drafts()).filter((name) => !name.endsWith('older'))
+      return draft !== undefined && existsSync(join(dataDir, draft, 'base'))
+    },
+    { what: 'initdb to be at work' }
+  )
   const { pid } = JSON.parse(await readFile(join(dataDir, 'service.lock'), 'utf8'))
   process.kill(pid, 'SIGKILL')
-  await until('the service to be gone', async () => !(await isAlive(pid)))
+  await until(async () => !(await isAlive(pid)), { what: 'the service to be gone' })
   t.notOk(existsSync(join(dataDir, 'postgres')))
 
   const server = await start(t, dataDir)

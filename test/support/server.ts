@@ -57,16 +57,15 @@ export async function testServer(t: Owner, program: Program): Promise<TestServer
       throw new Error(`There is no ${debian.package} to test with. Install it: ${install}.`, { cause })
     })
     const guard = spawn('sh', ['-c', GUARD, 'sh', command, ...args], {
-      stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
       detached: true
     })
     let said = ''
-    guard.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    guard.stderr.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-SAID_CHARS)
       onStderr?.(text)
     })
-    const [pid] = (await once(guard.stdout!, 'data')) as [Buffer]
+    const [pid] = (await once(guard.stdout, 'data')) as [Buffer]
     running = { guard, pid: Number(pid) }
     await until(() => isUp().catch(() => false), { what: debian.package, timeoutMs: UP_MS }).catch((cause: Error) => {
       throw new Error(`${cause.message} It said last: ${said}`, { cause })

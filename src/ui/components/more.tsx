@@ -23,10 +23,11 @@ export function More({ pages, what }: { pages: Listed; what: string }) {
   latest.current = pages
   const { items, error, loading, hasMore, more, reload } = pages
 
-  // An observer tells when the end comes into sight, and at once when it is: after each load it is asked anew, since what it tells meanwhile
-  // is in vain.
+  // An observer tells when the end comes into sight, and at once when it is. There is one only while nothing is loading: what it told meanwhile
+  // would be in vain, and it tells it once.
   const length = items.length
   useEffect(() => {
+    if (loading) return
     const observer = new IntersectionObserver(
       ([entry]) => {
         if (entry?.isIntersecting && latest.current.error === undefined) latest.current.more()
