@@ -35,6 +35,24 @@ t.test('a search finds a user and leads to the page of the user', (t) =>
   })
 )
 
+t.test('what is typed stays as it is while the search follows, and goes when the address says so', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/users')
+    const field = page.getByLabel('Search')
+    await field.focus()
+    await page.keyboard.type('ada ')
+    await page.waitForURL('**/ui/users?q=ada')
+    await page.getByRole('link', { name: 'Ada Lovelace' }).waitFor()
+    t.equal(await field.inputValue(), 'ada ', 'a name goes on after a space')
+    await page.keyboard.type('lovelace')
+    await page.waitForURL('**/ui/users?q=ada+lovelace')
+    t.equal(await field.inputValue(), 'ada lovelace')
+    await page.getByRole('link', { name: 'Users', exact: true }).click()
+    await page.waitForURL('**/ui/users')
+    await until(async () => (await field.inputValue()) === '', { what: 'an empty field' })
+  })
+)
+
 t.test('an id that is pasted leads to its user at once', (t) =>
   visit(t, { browser, url }, async ({ page, open }) => {
     await open('/ui/users')

@@ -1,6 +1,6 @@
 /** Finds users by name, address, status or id. */
 import { UserRoundSearch } from 'lucide'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { type AnswerOf, answerOf } from '../api/client.js'
 import { useSession } from '../api/session.js'
@@ -122,9 +122,16 @@ function SearchField({ q, onSearch }: { q: string; onSearch: (text: string) => v
   const [text, setText] = useState(q)
   const input = useRef<HTMLDivElement>(null)
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined)
+  /** what the field last had in common with the address */
+  const searched = useRef(q)
 
-  // The address may change by itself: with Back, or a link.
-  useEffect(() => setText(q), [q])
+  // The address may change by itself, with Back or a link. What was searched from here comes back without what was typed meanwhile, and without
+  // the space that a name goes on after.
+  useLayoutEffect(() => {
+    if (q === searched.current) return
+    searched.current = q
+    setText(q)
+  }, [q])
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
       const typing = event.target instanceof HTMLElement && event.target.closest('input, textarea, select, dialog')
@@ -139,17 +146,21 @@ function SearchField({ q, onSearch }: { q: string; onSearch: (text: string) => v
     }
   }, [])
 
+  function search(given: string): void {
+    clearTimeout(timer.current)
+    searched.current = given
+    onSearch(given)
+  }
   function typed(value: string): void {
     setText(value)
     clearTimeout(timer.current)
     const given = value.trim()
     if (isUserId(given)) route(userPath(given.toLowerCase()))
-    else timer.current = setTimeout(() => onSearch(given), TYPING_MS)
+    else timer.current = setTimeout(() => search(given), TYPING_MS)
   }
   function submit(event: SubmitEvent): void {
     event.preventDefault()
-    clearTimeout(timer.current)
-    onSearch(text.trim())
+    search(text.trim())
   }
 
   return (
