@@ -53,6 +53,18 @@ t.test('what is typed stays as it is while the search follows, and goes when the
   })
 )
 
+t.test('a filter that is chosen before the search follows what is typed stays', (t) =>
+  visit(t, { browser, url }, async ({ page, open }) => {
+    await open('/ui/users')
+    await page.getByLabel('Search').focus()
+    await page.keyboard.type('charles')
+    await page.getByLabel('deleted').check()
+    await page.waitForURL('**/ui/users?*q=charles*')
+    await page.getByRole('link', { name: 'charles' }).waitFor()
+    t.match(new URL(page.url()).search, /status=deleted/)
+  })
+)
+
 t.test('an id that is pasted leads to its user at once', (t) =>
   visit(t, { browser, url }, async ({ page, open }) => {
     await open('/ui/users')

@@ -10,19 +10,21 @@ export type QueryChanges = Record<string, string | readonly string[] | null>
  * leaves the page instead of undoing filters one by one.
  */
 export function useQuery(): [query: URLSearchParams, change: (changes: QueryChanges) => void] {
-  const { url, path, route } = useLocation()
+  const { url, route } = useLocation()
   const query = useMemo(() => new URLSearchParams(url.split('?')[1] ?? ''), [url])
   const change = useCallback(
     (changes: QueryChanges) => {
-      const next = new URLSearchParams(query)
+      // Of the address as it is, not as it was when whoever calls this later was made.
+      const { pathname, search } = location
+      const next = new URLSearchParams(search)
       for (const [name, value] of Object.entries(changes)) {
         next.delete(name)
         for (const each of [value ?? []].flat()) if (each !== '') next.append(name, each)
       }
       const text = next.toString()
-      route(text === '' ? path : `${path}?${text}`, true)
+      route(text === '' ? pathname : `${pathname}?${text}`, true)
     },
-    [query, path, route]
+    [route]
   )
   return [query, change]
 }
